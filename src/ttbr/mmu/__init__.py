@@ -1,0 +1,1 @@
+"""Walking and writing translation tables: one address, many, a whole space."""

@@ -1,0 +1,156 @@
+"""An image: a machine at rest. What a recording, a dump and a prediction have in common."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+
+from ttbr.arch.faults import Access, Fault
+from ttbr.arch.regime import MissingRegister, RegimePair, TranslationRegime
+from ttbr.arch.registers import register_name
+from ttbr.errors import InputError
+from ttbr.memory.physical import PhysicalMemory
+from ttbr.mmu.address_space import AddressSpace
+from ttbr.mmu.translation import Translation
+
+# TTBCR of an ARMv7 CPU (DDI 0406C, B4.1.153): EAE selects LPAE, EPD0 stops walks through TTBR0.
+TTBCR_EAE = 1 << 31
+TTBCR_EPD0 = 1 << 7
+TTBCR_T0SZ = 7
+
+ARM_ADDRESS_BITS = 32
+ADDRESSES = 1 << 64
+
+
+@dataclass(frozen=True, slots=True)
+class ImageFacts:
+    """What is known of the kernel in an image; None or empty where nothing is.
+
+    ``arch``: ``arm64`` or ``arm``. ``release``: as the kernel spells it. ``stage``: the stage of
+    the boot. ``page_offset``: where the linear map begins (virtual). ``markers``: (virtual address,
+    name) of the kernel's own table dump. ``symbols``: run-time virtual addresses. ``roots``:
+    physical addresses of root tables by symbol. ``source``: who says so.
+    """
+
+    arch: str | None = None
+    release: str | None = None
+    stage: str | None = None
+    page_offset: int | None = None
+    markers: tuple[tuple[int, str], ...] = ()
+    symbols: Mapping[str, int] = field(default_factory=dict)
+    roots: Mapping[str, int] = field(default_factory=dict)
+    source: str = ""
+
+
+@dataclass(frozen=True)
+class Image:
+    """Physical memory, the registers of a CPU (by architectural name), and facts."""
+
+    memory: PhysicalMemory
+    registers: Mapping[str, int] = field(default_factory=dict)
+    facts: ImageFacts = field(default_factory=ImageFacts)
+
+    @cached_property
+    def named_registers(self) -> Mapping[str, int]:
+        """The registers by their architectural names, whatever they were given by."""
+        return {register_name(name): value for name, value in self.registers.items()}
+
+    @property
+    def arch(self) -> str:
+        """``arm64`` or ``arm``; from the registers where nobody says."""
+        if self.facts.arch is not None:
+            return self.facts.arch
+        return "arm" if "TTBCR" in self.named_registers else "arm64"
+
+    @cached_property
+    def regimes(self) -> RegimePair:
+        """The regimes of both TTBRs; raises `MissingRegister` naming what is not known."""
+        return RegimePair.from_registers(self.registers)
+
+    @cached_property
+    def user_regime(self) -> TranslationRegime:
+        """How TTBR0 translates while a process runs.
+
+        Linux disables TTBR0 while the kernel runs where it keeps itself out of user memory: on
+        ARM by TTBCR.EPD0 together with a T0SZ of 7 (CPU_TTBR0_PAN, asm/uaccess-asm.h). Here both
+        are undone.
+        """
+        ttbcr = self.named_registers.get("TTBCR", 0)
+        pair = self.regimes
+        if ttbcr & TTBCR_EAE and ttbcr & TTBCR_EPD0:
+            running = ttbcr & ~(TTBCR_EPD0 | TTBCR_T0SZ)
+            pair = RegimePair.from_registers({**self.named_registers, "TTBCR": running})
+        return self._usable(pair.lower, 0)
+
+    @cached_property
+    def kernel_regime(self) -> TranslationRegime:
+        """How the kernel's own root table, which TTBR1 holds, is to be walked.
+
+        On ARM TTBR1 may hold it while the CPU never looks there (TTBCR.N = 0; T0SZ = T1SZ = 0).
+        The table is one for all 4 GiB then, as TTBR0's are.
+        """
+        if self.regimes.upper is None and self.regimes.address_bits == ARM_ADDRESS_BITS:
+            return self.user_regime
+        return self._usable(self.regimes.upper, 1)
+
+    def _usable(self, regime: TranslationRegime | None, number: int) -> TranslationRegime:
+        """A regime with its walks enabled; `InputError` where the registers describe none."""
+        if regime is None:
+            raise InputError(f"the registers give TTBR{number} no granule: nothing to walk")
+        return replace(regime, disabled=False)
+
+    def address_space(self, root: str = "kernel") -> AddressSpace:
+        """The space of a root: ``kernel`` (TTBR1), ``user`` (TTBR0), ``user:PA``, or ``PA``.
+
+        ``PA``, hexadecimal with 0x or decimal, is the physical address of a root table, walked as
+        the kernel's, or as a process's after ``user:``. A name in ``facts.roots`` stands for its
+        address. `InputError` for anything else; `MissingRegister` if a register is needed that
+        the image does not have.
+        """
+        if root == "kernel":
+            return self._space(self.kernel_regime, self.kernel_regime.root_address(self._ttbr(1)))
+        if root == "user":
+            return self._space(self.user_regime, self.user_regime.root_address(self._ttbr(0)))
+        kind, _, where = root.rpartition(":")
+        if kind not in ("", "user"):
+            raise InputError(f"root '{root}' is not kernel, user, user:PA or PA")
+        regime = self.user_regime if kind else self.kernel_regime
+        return self._space(regime, self._address(where, regime))
+
+    def _ttbr(self, number: int) -> int:
+        """The value of TTBR0 or TTBR1; raises `MissingRegister` if it is not known."""
+        suffix = "" if self.regimes.address_bits == ARM_ADDRESS_BITS else "_EL1"
+        name = f"TTBR{number}{suffix}"
+        if name not in self.named_registers:
+            raise MissingRegister(name)
+        return self.named_registers[name]
+
+    def _address(self, text: str, regime: TranslationRegime) -> int:
+        if text in self.facts.roots:
+            return self.facts.roots[text]
+        try:
+            address = int(text, 0)
+        except ValueError:
+            known = ", ".join(sorted(self.facts.roots))
+            raise InputError(
+                f"root '{text}' is not an address" + (f" and none of {known}" if known else "")
+            ) from None
+        if not 0 <= address < ADDRESSES or address % regime.format.entry_size:
+            raise InputError(f"root {text} is not the address of a translation table")
+        return address
+
+    def _space(self, regime: TranslationRegime, root: int) -> AddressSpace:
+        return AddressSpace(regime, root, self.memory)
+
+    def space_for(self, va: int) -> AddressSpace | Fault:
+        """The space that the CPU would walk for ``va`` at the stop, or the fault that it takes."""
+        chosen = self.regimes.select(va)
+        if isinstance(chosen, Fault):
+            return chosen
+        return self._space(chosen, chosen.root_address(self._ttbr(chosen.ttbr)))
+
+    def translate(self, va: int, access: Access | None = None) -> Translation:
+        """Translate as the CPU would at the stop: the registers choose TTBR0 or TTBR1."""
+        space = self.space_for(va)
+        if isinstance(space, Fault):
+            return Translation(va, (), level=space.level, fault=space)
+        return space.translate(va, access)
