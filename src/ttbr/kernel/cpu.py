@@ -1,0 +1,182 @@
+"""Arm's processor cores as the boot sees them: ID registers by device-tree ``compatible``.
+
+Values are of the cores' technical reference manuals (the revision that the manual describes); the
+fields' meaning is in DDI 0487 (D19.2, ID_AA64MMFR0_EL1 …) and DDI 0406C (B4.1.89, ID_MMFR0 …).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+
+PARANGE_BITS = {0: 32, 1: 36, 2: 40, 3: 42, 4: 44, 5: 48, 6: 52}
+"""Physical address bits by ID_AA64MMFR0_EL1.PARange."""
+
+TGRAN_SHIFTS = {12: 28, 14: 20, 16: 24}
+"""Lowest bit of ID_AA64MMFR0_EL1.TGran4, 16 and 64, by log2 of the page size."""
+
+
+@dataclass(frozen=True, slots=True)
+class Cpu:
+    """A core: its name, device-tree ``compatible``, and ID registers by architectural name.
+
+    A core has the ``ID_AA64…`` ones if it can run a 64-bit kernel, and ID_MMFR0 and ID_MMFR3 if it
+    can run a 32-bit one. ``multiprocessing``: its MPIDR says that it takes part in SMP even as
+    the only one (bits 31:30 are 2). ``scu``: it finds out by its snoop control unit instead how
+    many cores there are (Cortex-A9 and A5).
+    """
+
+    name: str
+    compatible: str
+    registers: Mapping[str, int]
+    multiprocessing: bool = True
+    scu: bool = False
+
+    def runs(self, arch: str) -> bool:
+        """Whether the core can run a kernel of ``arm64`` or ``arm``."""
+        return ("ID_AA64MMFR0_EL1" if arch == "arm64" else "ID_MMFR0") in self.registers
+
+    def field(self, register: str, low: int) -> int:
+        """The four-bit field of an ID register whose lowest bit is ``low``; 0 without register."""
+        return self.registers.get(register, 0) >> low & 15
+
+    @property
+    def pa_bits(self) -> int:
+        """Physical address bits of the core in AArch64 (ID_AA64MMFR0_EL1.PARange)."""
+        return PARANGE_BITS.get(self.field("ID_AA64MMFR0_EL1", 0), 48)
+
+    @property
+    def access_flag(self) -> bool:
+        """Whether the hardware can set the access flag (ID_AA64MMFR1_EL1.HAFDBS ≥ 1)."""
+        return self.field("ID_AA64MMFR1_EL1", 0) >= 1
+
+    @property
+    def dirty_state(self) -> bool:
+        """Whether the hardware can manage the dirty state (ID_AA64MMFR1_EL1.HAFDBS ≥ 2)."""
+        return self.field("ID_AA64MMFR1_EL1", 0) >= 2
+
+    @property
+    def pan(self) -> bool:
+        """Whether PAN is there (ID_AA64MMFR1_EL1.PAN)."""
+        return self.field("ID_AA64MMFR1_EL1", 20) >= 1
+
+    @property
+    def large_va(self) -> bool:
+        """52-bit virtual addresses with 64K pages (FEAT_LVA: ID_AA64MMFR2_EL1.VARange ≥ 1)."""
+        return self.field("ID_AA64MMFR2_EL1", 16) >= 1
+
+    @property
+    def e0pd(self) -> bool:
+        """Whether TCR_EL1.E0PDn is there (FEAT_E0PD: ID_AA64MMFR2_EL1.E0PD)."""
+        return self.field("ID_AA64MMFR2_EL1", 60) >= 1
+
+    @property
+    def cnp(self) -> bool:
+        """Whether TTBRn_EL1.CnP is there (ID_AA64MMFR2_EL1.CnP)."""
+        return self.field("ID_AA64MMFR2_EL1", 0) >= 1
+
+    def lpa2(self, page_shift: int) -> bool:
+        """52-bit addresses with 4K or 16K pages (FEAT_LPA2: TGran4 = 1, TGran16 = 2)."""
+        granule = self.field("ID_AA64MMFR0_EL1", TGRAN_SHIFTS[page_shift])
+        return {12: granule == 1, 14: granule == 2}.get(page_shift, False)
+
+    @property
+    def vmsa(self) -> int:
+        """Version of the AArch32 virtual memory system (ID_MMFR0.VMSA; 4: PXN, 5: LPAE)."""
+        return self.field("ID_MMFR0", 0)
+
+
+def _both(mmfr0: int, mmfr1: int, mmfr2: int, a32: tuple[int, int]) -> dict[str, int]:
+    """Registers of a core that runs AArch64 and AArch32 kernels."""
+    return _aarch64(mmfr0, mmfr1, mmfr2) | _aarch32(*a32)
+
+
+def _aarch64(mmfr0: int, mmfr1: int, mmfr2: int) -> dict[str, int]:
+    return {"ID_AA64MMFR0_EL1": mmfr0, "ID_AA64MMFR1_EL1": mmfr1, "ID_AA64MMFR2_EL1": mmfr2}
+
+
+def _aarch32(mmfr0: int, mmfr3: int) -> dict[str, int]:
+    return {"ID_MMFR0": mmfr0, "ID_MMFR3": mmfr3}
+
+
+_V8_1_MMFR1 = 0x1021_2122  # HAFDBS 2, VMIDBits 2, VH 1, HPDS 2, LO 1, PAN 2, XNX 1
+_V8_2_MMFR2 = 0x1011  # CnP, UAO, IESB
+
+_CORES = (
+    Cpu("Cortex-A5", "arm,cortex-a5", _aarch32(0x0010_0103, 0x0210_2111), scu=True),
+    Cpu("Cortex-A7", "arm,cortex-a7", _aarch32(0x1010_1105, 0x0210_2211)),
+    Cpu("Cortex-A8", "arm,cortex-a8", _aarch32(0x3110_0003, 0x0000_0011), multiprocessing=False),
+    Cpu("Cortex-A9", "arm,cortex-a9", _aarch32(0x0010_0103, 0x0000_2111), scu=True),
+    Cpu("Cortex-A12", "arm,cortex-a12", _aarch32(0x1020_1105, 0x0210_2211)),
+    Cpu("Cortex-A15", "arm,cortex-a15", _aarch32(0x1020_1105, 0x0210_2211)),
+    Cpu("Cortex-A17", "arm,cortex-a17", _aarch32(0x1020_1105, 0x0210_2211)),
+    Cpu("Cortex-A32", "arm,cortex-a32", _aarch32(0x1010_1105, 0x0210_2211)),
+    Cpu("Cortex-A35", "arm,cortex-a35", _both(0x0010_1122, 0, 0, (0x1010_1105, 0x0210_2211))),
+    Cpu("Cortex-A53", "arm,cortex-a53", _both(0x0000_1122, 0, 0, (0x1010_1105, 0x0210_2211))),
+    Cpu("Cortex-A57", "arm,cortex-a57", _both(0x0000_1124, 0, 0, (0x1010_1105, 0x0210_2211))),
+    Cpu("Cortex-A72", "arm,cortex-a72", _both(0x0000_1124, 0, 0, (0x1020_1105, 0x0210_2211))),
+    Cpu("Cortex-A73", "arm,cortex-a73", _both(0x0000_1122, 0, 0, (0x1020_1105, 0x0210_2211))),
+    Cpu("Cortex-A55", "arm,cortex-a55", _aarch64(0x0010_1122, _V8_1_MMFR1, _V8_2_MMFR2)),
+    Cpu("Cortex-A75", "arm,cortex-a75", _aarch64(0x0010_1124, _V8_1_MMFR1, _V8_2_MMFR2)),
+    Cpu("Cortex-A76", "arm,cortex-a76", _aarch64(0x0010_1122, _V8_1_MMFR1, _V8_2_MMFR2)),
+    Cpu("Cortex-A77", "arm,cortex-a77", _aarch64(0x0010_1122, _V8_1_MMFR1, _V8_2_MMFR2)),
+    Cpu("Cortex-A78", "arm,cortex-a78", _aarch64(0x0010_1122, _V8_1_MMFR1, _V8_2_MMFR2)),
+    Cpu("Cortex-X1", "arm,cortex-x1", _aarch64(0x0010_1122, _V8_1_MMFR1, _V8_2_MMFR2)),
+    Cpu(
+        "Cortex-A710",
+        "arm,cortex-a710",
+        _aarch64(0x0222_0010_1122, _V8_1_MMFR1, 0x1221_0111_1010_1011),
+    ),
+    Cpu("Neoverse-N1", "arm,neoverse-n1", _aarch64(0x0010_1125, _V8_1_MMFR1, _V8_2_MMFR2)),
+    Cpu(
+        "Neoverse-V1",
+        "arm,neoverse-v1",
+        _aarch64(0x0010_1125, _V8_1_MMFR1, 0x0220_0111_0210_1011),
+    ),
+    Cpu(
+        "Neoverse-N2",
+        "arm,neoverse-n2",
+        _aarch64(0x0222_0010_1125, _V8_1_MMFR1, 0x1221_0111_1210_1011),
+    ),
+)
+
+CORES: Mapping[str, Cpu] = {core.compatible: core for core in _CORES}
+"""The cores that are known, by ``compatible``."""
+
+DEFAULT_CORES = {"arm64": CORES["arm,cortex-a72"], "arm": CORES["arm,cortex-a15"]}
+"""What an unknown core is taken for, by the kernel's architecture."""
+
+
+def find_cpu(compatible: Sequence[str], arch: str) -> tuple[Cpu, str | None]:
+    """The core of a device tree's cpu node, and the assumption made if it is not known.
+
+    Args:
+        compatible: the node's ``compatible`` strings; none if there is no such node.
+        arch: ``arm64`` or ``arm``, what the kernel is for.
+    """
+    for name in compatible:
+        if name in CORES:
+            return CORES[name], None
+    core = DEFAULT_CORES[arch]
+    called = (
+        f"the CPU '{compatible[0]}'" if compatible else "the CPU, which the tree does not name,"
+    )
+    return core, f"{called} is not known: its ID registers are taken to be those of {core.name}"
+
+
+def with_registers(cpu: Cpu, registers: Mapping[str, int]) -> Cpu:
+    """The core with those ID registers that were read from it; other registers don't matter."""
+    read = {name: value for name, value in registers.items() if name.startswith("ID_")}
+    return replace(cpu, registers={**cpu.registers, **read})
+
+
+def architecture(compatible: Sequence[str]) -> str | None:
+    """``arm64`` or ``arm``: the widest kernel that a core runs; None if the core is not known."""
+    for name in compatible:
+        if name in CORES:
+            return "arm64" if CORES[name].runs("arm64") else "arm"
+        if name.startswith("arm,armv8"):
+            return "arm64"
+        if name.startswith("arm,armv7"):
+            return "arm"
+    return None

@@ -1,0 +1,78 @@
+"""What a kernel profile keeps of a kernel: the one list of symbols and options.
+
+A profile is a few KiB made from a configuration and a System.map. Whoever teaches the model to use
+another symbol or option adds it here; the shipped profiles are then made anew by
+``ttbr kernel describe``.
+"""
+
+SYMBOLS: tuple[str, ...] = (
+    # Bounds of the image and of its segments (arch/*/kernel/vmlinux.lds.S).
+    *("_text", "stext", "_stext", "_etext", "_sdata", "_data", "_edata", "_end"),
+    *("__start_rodata", "__end_rodata", "__start___ex_table", "__bss_start", "__bss_stop"),
+    *("__init_begin", "__init_end", "__inittext_begin", "__inittext_end", "__initdata_begin"),
+    "__initdata_end",
+    # Translation tables that are part of the image.
+    *("swapper_pg_dir", "idmap_pg_dir", "reserved_pg_dir", "tramp_pg_dir", "init_pg_dir"),
+    *("init_pg_end", "init_idmap_pg_dir", "init_idmap_pg_end", "bm_pte", "bm_pmd", "bm_pud"),
+    r"(__pi_)?(idmap_|kpti_)?ptes(\.\d+)?",
+    # Code and data with mappings of their own.
+    *("__idmap_text_start", "__idmap_text_end", "__idmap_kpti_flag"),
+    *("__entry_tramp_text_start", "__entry_tramp_text_end", "__turn_mmu_on"),
+    *("__turn_mmu_on_end", "vectors"),
+    # Functions that the compiler may have inlined: those that exist are named as the callers of
+    # memblock (`Kernel.caller`).
+    *("early_init_dt_reserve_memory", "__reserved_mem_reserve_reg", "fdt_reserve_elfcorehdr"),
+    *("__reserved_mem_alloc_size", "__reserved_mem_alloc_in_range"),
+    *("fdt_init_reserved_mem_node", "fdt_reserved_mem_save_node"),
+    *("early_init_dt_alloc_reserved_memory_arch", "arm64_kfence_alloc_pool", "setup_machine_fdt"),
+    "map_mem",
+)
+"""Regular expressions that whole symbol names match."""
+
+OPTIONS: tuple[str, ...] = (
+    # Architecture, pages and addresses.
+    *("ARM64", "ARM", "MMU", "CPU_BIG_ENDIAN", "NR_CPUS", "SMP", "ARM64_4K_PAGES"),
+    *("ARM64_16K_PAGES", "ARM64_64K_PAGES", "ARM64_VA_BITS", "ARM64_PA_BITS"),
+    *("ARM64_CONT_PTE_SHIFT", "ARM64_CONT_PMD_SHIFT", "ARM64_LPA2", "ARCH_FORCE_MAX_ORDER"),
+    *("ARM64_L1_CACHE_SHIFT", "ARM_L1_CACHE_SHIFT"),
+    # arm64 features with an effect on tables or registers.
+    *("ARM64_HW_AFDBM", "ARM64_BTI_KERNEL", "ARM64_PTR_AUTH_KERNEL", "ARM64_E0PD", "ARM64_MTE"),
+    *("CAVIUM_ERRATUM_27456", "UNMAP_KERNEL_AT_EL0", "RELOCATABLE", "RANDOMIZE_BASE"),
+    *("RODATA_FULL_DEFAULT_ENABLED", "UNWIND_PATCH_PAC_INTO_SCS", "KVM", "ACPI_APEI_GHES"),
+    *("ARM_SDE_INTERFACE", "EFI", "ARM_GIC_V3_ITS"),
+    # Debugging and hardening that changes how memory is mapped.
+    *("KASAN", "KASAN_GENERIC", "KASAN_SW_TAGS", "KASAN_HW_TAGS", "KFENCE"),
+    *("KFENCE_NUM_OBJECTS", "KFENCE_SAMPLE_INTERVAL", "DEBUG_PAGEALLOC"),
+    *("DEBUG_PAGEALLOC_ENABLE_DEFAULT", "DEBUG_LL", "DEBUG_UART_PHYS", "DEBUG_UART_VIRT"),
+    "SERIAL_EARLYCON",
+    # arm: layout, CPU and machine support.
+    *("PAGE_OFFSET", "VMSPLIT_3G", "VMSPLIT_3G_OPT", "VMSPLIT_2G", "VMSPLIT_1G", "HIGHMEM"),
+    *("ARM_LPAE", "THUMB2_KERNEL", "SMP_ON_UP", "ARM_PATCH_PHYS_VIRT", "PHYS_OFFSET"),
+    *("AUTO_ZRELADDR", "XIP_KERNEL", "KUSER_HELPERS", "CPU_V7M", "CPU_TTBR0_PAN", "IO_36"),
+    *("CPU_SW_DOMAIN_PAN", "CPU_USE_DOMAINS", "SWP_EMULATE", "PCI", "ARCH_REALTEK"),
+    *("ARCH_MULTI_V7", "ARCH_BCM2835", "ARCH_KEYSTONE", "ARCH_HIGHBANK", "ARCH_EXYNOS"),
+    *("ARCH_TEGRA", "ARCH_ZYNQ", "ARCH_REALVIEW", "ARCH_HISI", "SOC_IMX6Q"),
+    # arm: what decides on machine descriptors with an effect on memory (arm_machines), and on
+    # what they do.
+    *("ARCH_OMAP3", "ARCH_OMAP4", "SOC_OMAP5", "SOC_AM33XX", "SOC_AM43XX", "SOC_DRA7XX"),
+    *("SOC_TI81XX", "MACH_MVEBU_V7", "MACH_MMP2_DT", "MACH_MMP3_DT", "MACH_SPEAR1310"),
+    *("MACH_SPEAR1340", "ARCH_S5PV210", "ARCH_RCAR_GEN2", "OMAP_INTERCONNECT_BARRIER"),
+    *("SUSPEND", "NEED_MACH_IO_H", "DEBUG_ICEDCC", "DEBUG_SEMIHOSTING", "CPU_DCACHE_DISABLE"),
+    *("CPU_ICACHE_DISABLE", "CPU_BPREDICT_DISABLE"),
+    # Memory models, zones and allocators.
+    *("ZONE_DMA", "ZONE_DMA32", "HUGETLB_PAGE", "TRANSPARENT_HUGEPAGE", "KEXEC_CORE", "CMA"),
+    "MEMORY_HOTPLUG",
+    *("CMA_AREAS", "DMA_CMA", "CMA_SIZE_MBYTES", "CMA_SIZE_PERCENTAGE", "CMA_SIZE_SEL_MBYTES"),
+    *("CMA_SIZE_SEL_PERCENTAGE", "CMA_SIZE_SEL_MIN", "CMA_SIZE_SEL_MAX"),
+    *("DMA_DECLARE_COHERENT", "DMA_RESTRICTED_POOL", "CRASH_DUMP"),
+    # Early consoles, whose registers the fixmap maps.
+    *("SERIAL_AMBA_PL011_CONSOLE", "SERIAL_8250_CONSOLE", "SERIAL_8250_BCM2835AUX"),
+    *("SERIAL_8250_OMAP", "SERIAL_8250_MT6577", "SERIAL_8250_UNIPHIER", "SERIAL_MESON_CONSOLE"),
+    *("SERIAL_XILINX_PS_UART_CONSOLE", "SERIAL_MVEBU_CONSOLE", "SERIAL_IMX_EARLYCON"),
+    *("SERIAL_FSL_LPUART_CONSOLE", "SERIAL_SAMSUNG_CONSOLE", "SERIAL_QCOM_GENI_CONSOLE"),
+    *("SERIAL_MSM_CONSOLE", "SERIAL_SH_SCI_EARLYCON", "SERIAL_OWL_CONSOLE", "ACPI_SPCR_TABLE"),
+    *("SERIAL_SPRD_CONSOLE", "SERIAL_STM32_CONSOLE"),
+    # Boot.
+    *("BLK_DEV_INITRD", "CMDLINE", "CMDLINE_EXTEND", "CMDLINE_FORCE", "FRAME_POINTER"),
+)
+"""Options without ``CONFIG_``; one that is listed here and has no value in a profile is off."""

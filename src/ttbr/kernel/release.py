@@ -1,0 +1,247 @@
+"""Kernel releases, and the behaviours that changed between them.
+
+An algorithm never compares version numbers: it asks ``release.has("reserved_mem_two_pass")``. The
+one table of such names is `BEHAVIOURS`; a behaviour that changed in a stable series, too, says so
+in `Behaviour.stable`.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, field
+from types import MappingProxyType
+from typing import TYPE_CHECKING
+
+from ttbr.errors import InputError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+READ_SERIES = ((6, 1), (6, 12))
+"""The series whose sources the tables were read from (6.1.192 and 6.12.117)."""
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Release:
+    """A kernel release. ``text`` is how it was spelled and takes no part in comparisons."""
+
+    major: int
+    minor: int
+    sublevel: int
+    text: str = field(default="", compare=False)
+
+    @classmethod
+    def parse(cls, text: str) -> Release:
+        """Read ``6.12.117``, ``6.1`` or ``6.1.0-50-arm64``.
+
+        Distributions put their own number behind ``6.1.0``: the sublevel of such a name is 0 here,
+        and only the kernel's configuration or banner tells the true one. `InputError` if the text
+        does not begin with a version.
+        """
+        found = re.match(r"(\d{1,3})\.(\d{1,3})(?:\.(\d{1,5}))?", text.strip())
+        if found is None:
+            raise InputError(f"'{text}' is not a kernel release (expected something like 6.12.117)")
+        major, minor, sublevel = (int(part or 0) for part in found.groups())
+        return cls(major, minor, sublevel, text.strip())
+
+    def has(self, behaviour: str) -> bool:
+        """Whether a behaviour of `BEHAVIOURS` holds in this release; KeyError for other names."""
+        return BEHAVIOURS[behaviour].holds(self)
+
+    @property
+    def assumption(self) -> str | None:
+        """What is taken for granted if this release's own series has not been read, or None."""
+        if (self.major, self.minor) in READ_SERIES:
+            return None
+        read = " and ".join(f"{major}.{minor}" for major, minor in READ_SERIES)
+        return (
+            f"kernel {self} is predicted by the rules of {read}; "
+            "where they differ, by the release that is said to have changed them"
+        )
+
+    def __str__(self) -> str:
+        return self.text or f"{self.major}.{self.minor}.{self.sublevel}"
+
+
+@dataclass(frozen=True, slots=True)
+class Behaviour:
+    """One way in which releases differ, and those in which it holds.
+
+    It holds from ``since`` (None: always) up to, but without, ``until`` (None: still), both
+    mainline releases as (major, minor). ``stable`` speaks for single series instead: the first
+    sublevel of the series in which the stable tree had it.
+    """
+
+    meaning: str
+    source: str
+    since: tuple[int, int] | None = None
+    until: tuple[int, int] | None = None
+    stable: Mapping[tuple[int, int], int] = field(default_factory=dict)
+
+    def holds(self, release: Release) -> bool:
+        """Whether the release behaves so."""
+        series = (release.major, release.minor)
+        if series in self.stable:
+            return release.sublevel >= self.stable[series]
+        return (self.since is None or series >= self.since) and (
+            self.until is None or series < self.until
+        )
+
+
+_COMMON = {
+    "memblock_merge_near": Behaviour(
+        "adding or flagging a range merges neighbours only around it, not in the whole array",
+        "mm/memblock.c: memblock_merge_regions",
+        since=(6, 3),
+    ),
+    "memblock_full_panics": Behaviour(
+        "a full region array that may not grow yet stops the boot; before, the range was dropped",
+        "mm/memblock.c: memblock_double_array",
+        since=(6, 7),
+    ),
+    "reserved_mem_two_pass": Behaviour(
+        "elfcorehdr first, 'size' nodes placed as soon as all 'reg' nodes are reserved, "
+        "/memreserve/ last, 'reg' nodes initialised when the tree is unflattened; before: "
+        "/memreserve/, 'reg' nodes, elfcorehdr, then everything placed and initialised by address",
+        "drivers/of/fdt.c: early_init_fdt_scan_reserved_mem",
+        since=(6, 12),
+    ),
+    "reserved_mem_grows": Behaviour(
+        "'reg' nodes beyond the 64th are kept, too: the array is allocated for as many as counted",
+        "drivers/of/of_reserved_mem.c: alloc_reserved_mem_array",
+        since=(6, 12),
+    ),
+    "alloc_ranges_near_reserved": Behaviour(
+        "a 'size' node with alloc-ranges is placed bottom-up or top-down, next to a region that "
+        "touches the start or the end of the range",
+        "drivers/of/of_reserved_mem.c: __reserved_mem_alloc_in_range",
+        since=(6, 5),
+    ),
+    "cma_above_4g_first": Behaviour(
+        "an area that may lie above 4 GiB is tried there before highmem; before, the second try "
+        "replaced, and leaked, what had been found in highmem",
+        "mm/cma.c: cma_declare_contiguous_nid",
+        since=(6, 3),
+    ),
+    "cma_areas_plus_one": Behaviour(
+        "there is room for one area more than CONFIG_CMA_AREAS says",
+        "include/linux/cma.h: MAX_CMA_AREAS",
+        until=(6, 9),
+    ),
+    "max_order_inclusive": Behaviour(
+        "CONFIG_ARCH_FORCE_MAX_ORDER is the largest order; before, it was one more",
+        "include/linux/mmzone.h: MAX_ORDER, MAX_PAGE_ORDER",
+        since=(6, 4),
+    ),
+    "pageblock_by_thp": Behaviour(
+        "without hugetlb, a page block is as long as a transparent huge page, not as the largest "
+        "order",
+        "include/linux/pageblock-flags.h: pageblock_order",
+        since=(6, 9),
+    ),
+    "cma_fixup_at_reserve": Behaviour(
+        "a reusable shared-dma-pool node is recorded for the arm remap when it is reserved, "
+        "not when it is initialised",
+        "drivers/of/of_reserved_mem.c: __reserved_mem_reserve_reg",
+        since=(6, 12),
+    ),
+}
+
+_ARM64 = {
+    "arm64_early_map_in_c": Behaviour(
+        "C code maps the kernel image before start_kernel, into swapper_pg_dir, and identity maps "
+        "come from static pages; before, head.S maps blocks and paging_init maps all anew",
+        "arch/arm64/kernel/pi/map_kernel.c, arch/arm64/mm/mmu.c: paging_init",
+        since=(6, 9),
+    ),
+    "arm64_vmemmap_at_top": Behaviour(
+        "vmemmap, PCI I/O and the fixmap lie at fixed distances below the top of the space, "
+        "vmemmap sized by struct page itself",
+        "arch/arm64/include/asm/memory.h",
+        since=(6, 9),
+    ),
+    "arm64_modules_2g": Behaviour(
+        "2 GiB of module space; before, 128 MiB",
+        "arch/arm64/include/asm/memory.h: MODULES_VSIZE",
+        since=(6, 5),
+    ),
+    "arm64_fdt_mapped_by_pages": Behaviour(
+        "the device tree is mapped by pages in the fixmap, which has as many last-level tables as "
+        "it spans; before, by blocks where the early map has them, and one table",
+        "arch/arm64/mm/fixmap.c; 6.1 mm/mmu.c: fixmap_remap_fdt",
+        since=(6, 4),
+    ),
+    "arm64_fixmap_p4d": Behaviour(
+        "the fixmap has a slot for the second of five levels",
+        "arch/arm64/include/asm/fixmap.h: FIX_P4D",
+        since=(6, 9),
+    ),
+    "arm64_btmap_extra_page": Behaviour(
+        "a boot-time ioremap slot of the fixmap is one page longer than 256 KiB",
+        "arch/arm64/include/asm/fixmap.h: NR_FIX_BTMAPS",
+        since=(7, 2),
+        stable=MappingProxyType({(6, 1): 189, (6, 12): 111}),
+    ),
+    "arm64_kernel_pages_dirty": Behaviour(
+        "PAGE_KERNEL and its relatives carry the software dirty bit",
+        "arch/arm64/include/asm/pgtable-prot.h: _PAGE_KERNEL",
+        since=(7, 0),
+        stable=MappingProxyType({(6, 1): 167, (6, 12): 78}),
+    ),
+    "arm64_text_head_mapped": Behaviour(
+        "[_text, _stext) is mapped as data, reserved, and part of the text's linear alias",
+        "arch/arm64/kernel/pi/map_kernel.c, mm/init.c: arm64_memblock_init, mm/mmu.c: map_mem",
+        since=(6, 18),
+        stable=MappingProxyType({(6, 12): 54}),
+    ),
+    "arm64_map_mem_whole_pages": Behaviour(
+        "a memory range is rounded inwards to pages before it enters the linear map",
+        "arch/arm64/mm/mmu.c: map_mem",
+        since=(7, 2),
+        stable=MappingProxyType({(6, 12): 117}),
+    ),
+    "arm64_crashkernel_by_pages": Behaviour(
+        "crashkernel= makes the linear map page-granular where a DMA zone is configured, and "
+        "keeps the area out of it where none is",
+        "6.1 arch/arm64/mm/mmu.c: map_mem, mm/init.c: arm64_memblock_init",
+        until=(6, 4),
+    ),
+    "arm64_kaslr_scaled": Behaviour(
+        "the KASLR offset scales the seed to the middle half of the vmalloc area; before, it "
+        "takes the seed's low bits",
+        "arch/arm64/kernel/pi/kaslr_early.c",
+        since=(6, 7),
+    ),
+    "arm64_any_offset_is_kaslr": Behaviour(
+        "a kernel that is not 2 MiB aligned counts as randomised, and so gets non-global mappings",
+        "6.1 arch/arm64/kernel/cpufeature.c: kaslr_requires_kpti",
+        until=(6, 3),
+    ),
+}
+
+_ARM: dict[str, Behaviour] = {
+    "vm_struct_requested_size": Behaviour(
+        "vm_struct records the size that was asked for: on 32-bit ARM a static_vm has 44 bytes, "
+        "before that 40 (with LPAE 48 in either case)",
+        "include/linux/vmalloc.h: vm_struct",
+        since=(6, 15),
+        stable=MappingProxyType({(6, 12): 29, (6, 14): 7}),
+    ),
+}
+
+_ENTRIES = {
+    "arm64_present_invalid_is_ng": Behaviour(
+        "entries that are present for Linux but not valid have bit 11 (nG) set, before: bit 58",
+        "arch/arm64/include/asm/pgtable-prot.h: PTE_PRESENT_INVALID; 6.1: PTE_PROT_NONE",
+        since=(6, 10),
+    ),
+    "arm64_ptdump_from_run_time_offset": Behaviour(
+        "the dump of the kernel's tables starts at the PAGE_OFFSET of the CPU, not at that of the "
+        "configuration, and calls a PMD that is folded into the root PMD, not PGD",
+        "arch/arm64/mm/ptdump.c: ptdump_init, kernel_pg_levels",
+        since=(6, 9),
+    ),
+}
+
+BEHAVIOURS: Mapping[str, Behaviour] = MappingProxyType(_COMMON | _ARM64 | _ARM | _ENTRIES)
+"""Every named difference between releases. Adding one is adding a row to a table above."""
