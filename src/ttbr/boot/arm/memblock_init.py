@@ -1,0 +1,58 @@
+"""arm_memblock_init(): every reservation before the final tables.
+
+Source: arch/arm/mm/{init,mmu}.c (setup_dma_zone, arm_memblock_init, arm_mm_memblock_reserve),
+init/initramfs.c (reserve_initrd_mem).
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from ttbr.boot.arm.machine_reserve import RESERVE
+from ttbr.boot.cma import dma_contiguous_reserve
+from ttbr.boot.reserved_mem import early_init_fdt_scan_reserved_mem
+from ttbr.kernel.arm_layout import PAGE_SIZE
+
+if TYPE_CHECKING:
+    from ttbr.boot.arm.state import ArmBoot
+
+
+def arm_memblock_init(boot: ArmBoot) -> None:
+    """Reserve the image, the initrd, swapper_pg_dir, and what machine and device tree ask for."""
+    memblock = boot.memblock
+    first = boot.physical(boot.symbol("_stext"))
+    memblock.reserve(first, boot.symbol("_end") - boot.symbol("_stext"), "arm_memblock_init")
+    reserve_initrd_mem(boot)
+    # arm_mm_memblock_reserve() ends in a tail call, so that its caller is who the log names.
+    memblock.reserve(boot.tables.root, boot.layout.pg_dir_size, "arm_memblock_init")
+    if boot.mdesc.reserve is not None:
+        RESERVE[boot.mdesc.reserve](boot)
+    early_init_fdt_scan_reserved_mem(boot.machine)
+    dma_contiguous_reserve(boot.machine, arm_dma_limit(boot), boot.lowmem.limit)
+
+
+def reserve_initrd_mem(boot: ArmBoot) -> None:
+    """Reserve the initrd's pages, or give it up if they are not all free RAM."""
+    machine, memblock = boot.machine, boot.memblock
+    if machine.initrd is None or not boot.config.enabled("BLK_DEV_INITRD"):
+        return
+    given, length = machine.initrd
+    start = given // PAGE_SIZE * PAGE_SIZE
+    size = -(-(length + given - start) // PAGE_SIZE) * PAGE_SIZE
+    if not memblock.is_region_memory(start, size):
+        fault = "is not a memory region"
+    elif memblock.is_region_reserved(start, size):
+        fault = "overlaps in-use memory region"
+    else:
+        memblock.reserve(start, size, "reserve_initrd_mem")
+        return
+    memblock.log.say(f"INITRD: {start:#010x}+{size:#010x} {fault} - disabling initrd")
+    machine.initrd = None
+
+
+def arm_dma_limit(boot: ArmBoot) -> int:
+    """The last physical address of the DMA zone (setup_dma_zone); all ones without one."""
+    if not boot.config.enabled("ZONE_DMA"):
+        return boot.memblock.address_max
+    size = boot.mdesc.zone_size(boot.config)
+    return boot.phys_offset + size - 1 if size else 0xFFFF_FFFF

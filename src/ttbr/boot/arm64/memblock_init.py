@@ -1,0 +1,124 @@
+"""arm64_memblock_init: what of memory the linear map can hold, and the first reservations.
+
+Source: arch/arm64/mm/init.c of 6.1 and 6.12.
+"""
+
+from __future__ import annotations
+
+from ttbr.boot.arm64.state import ADDRESS_MASK, MIN_KIMG_ALIGN, Arm64
+from ttbr.boot.params import memparse
+from ttbr.boot.reserved_mem import early_init_fdt_scan_reserved_mem
+from ttbr.kernel.arm64_prot import physical_bits
+
+FUNCTION = "arm64_memblock_init"
+PHYS_ADDR_MAX = (1 << 64) - 1
+
+
+def memblock(state: Arm64) -> None:
+    """arm64_memblock_init, from the memory nodes to the last early reservation."""
+    machine, layout = state.machine, state.layout
+    memory = machine.memblock
+    linear = layout.linear_size
+    if layout.va_bits_actual == 52 and machine.kernel.config.enabled("KVM"):
+        machine.unknowns.append(
+            "the kernel is taken to be started at EL1, or at EL2 with VHE: without VHE, KVM would "
+            "limit its linear map to 51 bits"
+        )
+    align = layout.geometry.memstart_align
+
+    memory.remove(1 << _phys_mask_shift(state), PHYS_ADDR_MAX, FUNCTION)
+    start = memory.start_of_dram() // align * align
+    if memory.end_of_dram() - start > linear:
+        machine.log.say("Memory doesn't fit in the linear mapping, VA_BITS too small")
+    memory.remove(max(start + linear, state.pa("_end")), PHYS_ADDR_MAX, FUNCTION)
+    if start + linear < memory.end_of_dram():
+        start = -(-(memory.end_of_dram() - linear) // align) * align
+        memory.remove(0, start, FUNCTION)
+    # A 52-bit kernel on a CPU without keeps PAGE_OFFSET: memory moves up in its linear map.
+    start -= layout.linear_start - layout.page_offset
+
+    limit = _memory_limit(state)
+    if limit != PHYS_ADDR_MAX:
+        memory.mem_limit_remove_map(limit, "memblock_mem_limit_remove_map")
+        size = state.pa("_end") - state.pa("_text")
+        memory.add(state.pa("_text"), size, FUNCTION)
+    _reserve_initrd(state, linear)
+    state.memstart = (start - _randomized(state, linear)) & ADDRESS_MASK
+
+    first = "_text" if machine.kernel.release.has("arm64_text_head_mapped") else "_stext"
+    memory.reserve(state.pa(first), state.pa("_end") - state.pa(first), FUNCTION)
+    early_init_fdt_scan_reserved_mem(machine)
+    _note_early_crashkernel(state)
+
+
+def _phys_mask_shift(state: Arm64) -> int:
+    """PHYS_MASK_SHIFT: physical address bits that the kernel's descriptors hold."""
+    config = state.machine.kernel.config
+    if config.enabled("ARM64_LPA2") and not state.lpa2:
+        return 48
+    return physical_bits(config)
+
+
+def _memory_limit(state: Arm64) -> int:
+    """What the last mem= leaves, in whole pages (early_mem)."""
+    limit = PHYS_ADDR_MAX
+    for value in state.machine.params.all("mem"):
+        if value is not None:
+            limit = memparse(value)[0] // state.layout.geometry.page_size
+            limit *= state.layout.geometry.page_size
+            state.machine.log.say(f"Memory limited to {limit >> 20}MB")
+    return limit
+
+
+def _reserve_initrd(state: Arm64, linear: int) -> None:
+    """Add and reserve the initrd's whole pages, or drop it where the linear map does not reach."""
+    machine, memory = state.machine, state.machine.memblock
+    if machine.initrd is None or not machine.kernel.config.enabled("BLK_DEV_INITRD"):
+        return
+    start, size = machine.initrd
+    page = state.layout.geometry.page_size
+    base = start // page * page
+    length = -(-(start + size) // page) * page - base
+    dram = memory.start_of_dram()
+    if base < dram or base + length > dram + linear:
+        machine.log.say(
+            "initrd not fully accessible via the linear mapping -- please check your bootloader ..."
+        )
+        machine.initrd = None
+        return
+    memory.add(base, length, FUNCTION)
+    memory.clear_nomap(base, length, FUNCTION)
+    memory.reserve(base, length, FUNCTION)
+
+
+def _randomized(state: Arm64, linear: int) -> int:
+    """How far KASLR moves the linear map's start below memory."""
+    machine = state.machine
+    align = state.layout.geometry.memstart_align
+    span = linear - (1 << machine.cpu.pa_bits)
+    config = machine.kernel.config
+    if not config.enabled("RANDOMIZE_BASE") or span < align:
+        return 0
+    if not state.memstart_seed and state.kaslr_offset >= MIN_KIMG_ALIGN:
+        machine.unknowns.append(
+            "the linear map of this kernel is randomised by a seed that the KASLR offset does not "
+            "tell: it is shown where it would be without"
+        )
+    return align * ((span // align * state.memstart_seed) >> 16)
+
+
+def _note_early_crashkernel(state: Arm64) -> None:
+    """Say that an area is missing where the release reserves it here (reserve_crashkernel)."""
+    machine = state.machine
+    config = machine.kernel.config
+    deferred = config.enabled("ZONE_DMA") or config.enabled("ZONE_DMA32")
+    if (
+        machine.kernel.release.has("arm64_crashkernel_by_pages")
+        and config.enabled("KEXEC_CORE")
+        and machine.params.given("crashkernel")
+        and not deferred
+    ):
+        machine.unknowns.append(
+            "this release reserves crashkernel= before the linear map is made, which is not "
+            "modelled for kernels without DMA zones: the area is missing"
+        )

@@ -1,0 +1,62 @@
+"""Early parameters that decide how arm64 maps memory.
+
+Source: asm/setup.h (arch_parse_debug_rodata), mm/pageattr.c (can_set_direct_map), mm/mmu.c
+(kfence_early_init), mm/debug_page_alloc.c, lib/kstrtox.c (kstrtobool).
+"""
+
+from __future__ import annotations
+
+from ttbr.boot.params import Params
+from ttbr.kernel.config import Config
+
+RODATA_VALUES = ("full", "on", "off")
+
+
+def rodata(params: Params, config: Config) -> str:
+    """`full`, `on` or `off`: the last valid rodata= of the command line, or the default."""
+    for value in reversed(params.all("rodata")):
+        if value in RODATA_VALUES:
+            return value
+    return "full" if config.enabled("RODATA_FULL_DEFAULT_ENABLED") else "on"
+
+
+def rodata_off_early(params: Params) -> bool:
+    """Whether code stays writable, as 6.12's early code decides: any rodata=off will do."""
+    return "off" in params.all("rodata")
+
+
+def kfence_early(params: Params, config: Config) -> bool:
+    """Whether KFENCE takes its pool before the linear map is made."""
+    early = config.integer("KFENCE_SAMPLE_INTERVAL", 0) != 0
+    for value in params.all("kfence.sample_interval"):
+        digits = (value or "").partition(",")[0]
+        if digits.lstrip("-").isdigit():
+            early = int(digits) != 0
+    return early
+
+
+def _truth(text: str | None) -> bool | None:
+    """kstrtobool; None for what it refuses."""
+    lowered = (text or "").lower()
+    if lowered[:1] in ("y", "t", "1") or lowered[:2] == "on":
+        return True
+    if lowered[:1] in ("n", "f", "0") or lowered[:2] == "of":
+        return False
+    return None
+
+
+def debug_pagealloc(params: Params, config: Config) -> bool:
+    """Whether freed pages get unmapped (debug_pagealloc=)."""
+    if not config.enabled("DEBUG_PAGEALLOC"):
+        return False
+    enabled = config.enabled("DEBUG_PAGEALLOC_ENABLE_DEFAULT")
+    for value in params.all("debug_pagealloc"):
+        parsed = _truth(value)
+        enabled = enabled if parsed is None else parsed
+    return enabled
+
+
+def can_set_direct_map(params: Params, config: Config) -> bool:
+    """Whether single pages of the linear map must be changeable, so that it has no blocks."""
+    late_kfence = config.enabled("KFENCE") and not kfence_early(params, config)
+    return rodata(params, config) == "full" or debug_pagealloc(params, config) or late_kfence

@@ -1,0 +1,126 @@
+"""What the arm64 stages carry from one to the next, beside the machine itself."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from ttbr.boot.arm64.feature_override import overridden
+from ttbr.boot.arm64.registers import DS, actual_va_bits
+from ttbr.boot.arm64.tables import DESCRIPTOR_SIZE, Root, Span, Tables
+from ttbr.boot.board import c_string
+from ttbr.boot.machine import Machine
+from ttbr.boot.params import Params, command_line
+from ttbr.errors import InputError
+from ttbr.kernel.arm64_geometry import IDMAP_VA_BITS
+from ttbr.kernel.arm64_layout import STRUCT_PAGE, Layout, layout
+from ttbr.kernel.arm64_prot import Protections, output_address, protections
+from ttbr.kernel.cpu import Cpu
+from ttbr.mmu.writer import TableWriter
+
+MIN_KIMG_ALIGN = 2 << 20
+ADDRESS_MASK = (1 << 64) - 1
+
+
+@dataclass(slots=True)
+class Arm64:
+    """An arm64 machine on its way up.
+
+    `cpu`: the machine's, as far as the command line lets the kernel see it. `kaslr_offset`: how
+    far above its link address the kernel runs. `memstart_seed`: the 16 bits that the linear map is
+    randomised with. `memstart`: physical address that PAGE_OFFSET stands for; it wraps below zero.
+    `non_global`: kernel mappings get nG (arm64_use_ng_mappings). `earlycon`: physical address of a
+    console that is only set up after paging_init.
+    """
+
+    machine: Machine
+    layout: Layout
+    cpu: Cpu
+    kaslr_offset: int = 0
+    memstart_seed: int = 0
+    memstart: int = 0
+    non_global: bool = False
+    earlycon: int | None = None
+
+    @classmethod
+    def of(cls, machine: Machine) -> Arm64:
+        """The state for a machine that was just handed over; `InputError` for KASAN kernels."""
+        kernel = machine.kernel
+        geometry = layout(kernel.config, kernel.release).geometry
+        cpu = machine.cpu
+        if kernel.release.has("arm64_early_map_in_c"):
+            cpu = overridden(cpu, early_params(machine))
+        actual = actual_va_bits(kernel.config, geometry, cpu)
+        machine.unknowns.append(
+            f"sizeof(struct page) is taken to be {STRUCT_PAGE} bytes: it decides where vmemmap "
+            "and what is placed around it lie"
+        )
+        return cls(machine, layout(kernel.config, kernel.release, actual), cpu)
+
+    @property
+    def lpa2(self) -> bool:
+        """Whether LPA2 descriptors are in force (TCR_EL1.DS)."""
+        return bool(self.machine.registers.get("TCR_EL1", 0) & DS)
+
+    @property
+    def tables(self) -> Tables:
+        """What to write tables with at this moment."""
+        geometry = self.layout.geometry
+        output = output_address(self.machine.kernel.config, geometry.page_shift, self.lpa2)
+        return Tables(TableWriter(self.machine.ram, DESCRIPTOR_SIZE), geometry, output)
+
+    @property
+    def protections(self) -> Protections:
+        """The kernel's page protections at this moment."""
+        return protections(self.machine.kernel.release, non_global=self.non_global, lpa2=self.lpa2)
+
+    def link(self, symbol: str) -> int:
+        """Link address of a symbol; `InputError` if the kernel's symbols lack it."""
+        try:
+            return self.machine.kernel.symbols[symbol]
+        except KeyError:
+            raise InputError(
+                f"the kernel's symbols have no {symbol}: is the System.map complete, and of "
+                f"release {self.machine.kernel.release}?"
+            ) from None
+
+    def pa(self, symbol: str) -> int:
+        """Physical address of a symbol of the kernel image."""
+        return self.machine.link_to_physical(self.link(symbol))
+
+    def va(self, symbol: str) -> int:
+        """Virtual address at which a symbol of the kernel image runs."""
+        return self.link(symbol) + self.kaslr_offset
+
+    def static_array(self, name: str) -> int | None:
+        """Physical address of a static array, whose symbol may be numbered; None without it."""
+        found = self.machine.kernel.symbols.local(name)
+        return self.machine.link_to_physical(found[0]) if found else None
+
+    def phys_to_virt(self, phys: int) -> int:
+        """Linear address of a physical one (__phys_to_virt)."""
+        return (phys - self.memstart) & ADDRESS_MASK | self.layout.page_offset
+
+    def root(self, symbol: str) -> Root:
+        """A root for kernel addresses, such as swapper_pg_dir."""
+        return Root(self.pa(symbol), self.layout.root_level, self.layout.root_entries)
+
+    def idmap_root(self, symbol: str) -> Root:
+        """A root for identity maps of 48 bits (IDMAP_ROOT_LEVEL of 6.9 and later)."""
+        geometry = self.layout.geometry
+        return Root(self.pa(symbol), geometry.root_level(IDMAP_VA_BITS), geometry.entries)
+
+    def segment(self, first: str, end: str) -> Span:
+        """A part of the kernel image, between two symbols, where it runs and where it lies."""
+        return Span(self.va(first), self.pa(first), self.link(end) - self.link(first))
+
+    def mapped(self, span: Span, function: str, what: str) -> None:
+        """Note a mapping in the machine's events."""
+        detail = f"to {span.phys:#x}, {what}"
+        self.machine.log.add("map", span.virt, span.end - 1, function, detail)
+
+
+def early_params(machine: Machine) -> Params:
+    """The command line as code before start_kernel reads it out of the device tree."""
+    kernel, chosen = machine.kernel, machine.tree.find("/chosen")
+    found = chosen.prop("bootargs") if chosen else None
+    return Params(command_line(c_string(found) if found else None, kernel.config, kernel.arch))

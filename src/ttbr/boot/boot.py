@@ -1,0 +1,94 @@
+"""The boot: its stages in order, an image and events of each."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from ttbr.boot import arm, arm64
+from ttbr.boot.board import Board
+from ttbr.boot.events import EventLog
+from ttbr.boot.fdt import DeviceTree
+from ttbr.boot.fdt_edit import with_chosen
+from ttbr.boot.loader import Placement, check
+from ttbr.boot.machine import Machine
+from ttbr.errors import InputError
+from ttbr.kernel.cpu import Cpu, find_cpu
+from ttbr.kernel.kernel import DEFAULT_PROFILES, Kernel
+from ttbr.mmu.image import Image
+
+HANDOFF = "handoff"
+STAGES = {"arm64": arm64.STAGES, "arm": arm.STAGES}
+
+
+@dataclass(frozen=True, slots=True)
+class Boot:
+    """A boot that was run: an image by stage, all events, the machine as it was at the end."""
+
+    images: dict[str, Image]
+    events: EventLog
+    machine: Machine
+    stages: list[str] = field(default_factory=list)
+
+
+def stage_names(arch: str) -> list[str]:
+    """The stages of an architecture's boot, in order."""
+    return [HANDOFF, *(name for name, _ in STAGES[arch])]
+
+
+def default_kernel(board: Board) -> Kernel:
+    """The profile that ships for the board's architecture; `InputError` if that is not known."""
+    if board.arch is None:
+        named = ", ".join(board.cpu_compatible) or "nothing"
+        raise InputError(
+            f"the board's architecture is not known (its CPU is {named}): name a kernel (--kernel)"
+        )
+    return Kernel.from_profile(DEFAULT_PROFILES[board.arch])
+
+
+def boot(
+    board: Board,
+    kernel: Kernel,
+    placement: Placement,
+    *,
+    kaslr_offset: int = 0,
+    cpu: Cpu | None = None,
+    stop: str | None = None,
+    progress: Callable[[str], None] | None = None,
+) -> Boot:
+    """Boot a kernel on a board, up to the end of ``paging_init``.
+
+    Args:
+        board: device tree, RAM and CPUs.
+        kernel: release, configuration and symbols.
+        placement: where the loader put things; its initrd goes into the tree's /chosen.
+        kaslr_offset: the slide in bytes of the kernel's virtual addresses.
+        cpu: the boot CPU, if its registers are known better than by the tree.
+        stop: the last stage to run; None for all.
+        progress: called with the name of each stage before it runs.
+
+    Raises:
+        InputError: kernel and board do not fit, or the placement cannot work.
+        TtbrError: the boot cannot go on; the text says why.
+    """
+    names = stage_names(kernel.arch)
+    if stop is not None and stop not in names:
+        raise InputError(f"no stage '{stop}': the stages are {', '.join(names)}")
+    core = cpu or find_cpu(board.cpu_compatible, kernel.arch)[0]
+    if not core.runs(kernel.arch):
+        raise InputError(f"{kernel} cannot run on this board: its CPU is a {core.name}")
+    tree = DeviceTree.parse(with_chosen(board.tree, initrd=placement.initrd))
+    check(board, kernel, placement, tree.totalsize)
+    machine = Machine.hand_over(
+        board, kernel, placement, tree=tree, cpu=cpu, kaslr_offset=kaslr_offset
+    )
+    images = {HANDOFF: machine.image()}
+    for name, run in STAGES[kernel.arch]:
+        if stop in images:
+            break
+        if progress is not None:
+            progress(name)
+        machine.enter(name)
+        run(machine)
+        images[name] = machine.image()
+    return Boot(images, machine.log, machine, list(images))

@@ -1,0 +1,171 @@
+"""Contiguous memory areas: mm/cma.c and kernel/dma/contiguous.c up to their reservation."""
+
+from __future__ import annotations
+
+from ttbr.boot.machine import CmaArea, Machine
+from ttbr.kernel.pageblock import pageblock_bytes
+
+M = 1 << 20
+G4 = 1 << 32
+
+
+def dma_contiguous_reserve(machine: Machine, limit: int, highmem_start: int) -> None:
+    """``dma_contiguous_reserve``: the default area, unless the device tree made one.
+
+    Args:
+        machine: ``cma.default`` and ``cma.remap`` change, and memblock.
+        limit: the physical address that the area may not reach, 0 for none.
+        highmem_start: the physical address behind the linear map's RAM.
+    """
+    if not machine.kernel.config.enabled("DMA_CMA"):
+        return
+    size, base, fixed = default_size(machine), 0, False
+    asked = machine.params.cma
+    if asked is not None:
+        size, base, asked_limit = asked
+        fixed = base + size == asked_limit
+        limit = min(filter(None, (asked_limit, limit)), default=0)
+    if not size or machine.cma.default is not None:
+        return
+    area = cma_declare_contiguous(
+        machine,
+        base=base,
+        size=size,
+        limit=limit,
+        fixed=fixed,
+        name="reserved",
+        highmem_start=highmem_start,
+    )
+    if area is not None:
+        machine.cma.default = area
+        early_fixup(machine, area.base, area.size)
+
+
+def default_size(machine: Machine) -> int:
+    """Bytes that the configuration asks for (CMA_SIZE_MBYTES, …_PERCENTAGE and which counts)."""
+    config = machine.kernel.config
+    fixed = config.integer("CMA_SIZE_MBYTES", 0) * M
+    page = machine.kernel.page_size
+    pages = machine.memblock.phys_mem_size() // page
+    share = pages * config.integer("CMA_SIZE_PERCENTAGE", 0) // 100 * page
+    for option, size in (
+        ("CMA_SIZE_SEL_MBYTES", fixed),
+        ("CMA_SIZE_SEL_PERCENTAGE", share),
+        ("CMA_SIZE_SEL_MIN", min(fixed, share)),
+        ("CMA_SIZE_SEL_MAX", max(fixed, share)),
+    ):
+        if config.enabled(option):
+            return size
+    return 0
+
+
+def cma_declare_contiguous(
+    machine: Machine,
+    *,
+    base: int,
+    size: int,
+    limit: int,
+    fixed: bool,
+    name: str,
+    highmem_start: int,
+) -> CmaArea | None:
+    """``cma_declare_contiguous_nid``: find and reserve an area; None, and a message, if it fails.
+
+    All in bytes. ``base`` and ``limit`` bound it (0: no bound); ``fixed`` wants it at ``base``.
+    """
+    memblock, say = machine.memblock, machine.log.say
+    align = pageblock_bytes(machine.kernel)
+    if _full(machine) or not size:
+        return None
+    problem = ""
+    if fixed and base % align:
+        problem = f"cma: Region at {base:#x} must be aligned to {align:#x} bytes"
+    else:
+        base, size = _up(base, align), _up(size, align)
+        end = memblock.end_of_dram()
+        limit = min(limit // align * align or end, end)
+        fixed = fixed and base != 0
+        if fixed and base < highmem_start < base + size:
+            problem = (
+                f"cma: Region at {base:#x} defined on low/high memory boundary ({highmem_start:#x})"
+            )
+        elif base + size > limit:
+            problem = f"cma: Size ({size:#x}) of region at {base:#x} exceeds limit ({limit:#x})"
+    area = None
+    if problem:
+        say(problem)
+    elif fixed:
+        if not memblock.is_region_reserved(base, size):
+            memblock.reserve(base, size, "cma_declare_contiguous_nid")
+            area = cma_init_reserved_mem(machine, base, size, name)
+    elif base := _place(machine, (base, limit), size, align, highmem_start):
+        area = cma_init_reserved_mem(machine, base, size, name)
+    node = " on node -1" if machine.kernel.release.has("cma_above_4g_first") else ""
+    if area is None:
+        say(f"cma: Failed to reserve {size // M} MiB{node}")
+    else:
+        say(f"cma: Reserved {size // M} MiB at {base:#x}{node}")
+    return area
+
+
+def _place(
+    machine: Machine, bounds: tuple[int, int], size: int, align: int, highmem_start: int
+) -> int:
+    """Where an area that is not fixed goes within [base, limit); 0 if nowhere."""
+    memblock = machine.memblock
+    base, limit = bounds
+    wide = (
+        machine.kernel.phys_bits == 64
+        and not memblock.bottom_up
+        and memblock.end_of_dram() >= G4 + size
+    )
+    above_first = machine.kernel.release.has("cma_above_4g_first")
+    found = 0
+    if wide and above_first:
+        found = _above_4g(machine, size, align, limit)
+    if not found and base < highmem_start < limit:
+        found = memblock.alloc_range_nid(size, align, highmem_start, limit)
+        limit = highmem_start
+    if wide and not above_first:
+        # Whatever was found in highmem stays reserved, and is forgotten.
+        found = _above_4g(machine, size, align, limit)
+    return found or memblock.alloc_range_nid(size, align, base, limit)
+
+
+def _above_4g(machine: Machine, size: int, align: int, limit: int) -> int:
+    memblock = machine.memblock
+    memblock.bottom_up = True
+    found = memblock.alloc_range_nid(size, align, G4, limit)
+    memblock.bottom_up = False
+    return found
+
+
+def cma_init_reserved_mem(machine: Machine, base: int, size: int, name: str) -> CmaArea | None:
+    """``cma_init_reserved_mem``: make an area of what is reserved; None if it is not fit for it."""
+    if _full(machine) or not size or not machine.memblock.is_region_reserved(base, size):
+        return None
+    if (base | size) % pageblock_bytes(machine.kernel):
+        return None
+    area = CmaArea(base, size, name)
+    machine.cma.areas.append(area)
+    return area
+
+
+def early_fixup(machine: Machine, base: int, size: int) -> None:
+    """``dma_contiguous_early_fixup``: on arm, note an area to be mapped by pages later."""
+    if machine.kernel.arch == "arm" and machine.kernel.config.enabled("DMA_CMA"):
+        machine.cma.remap.append((base, size))
+
+
+def _full(machine: Machine) -> bool:
+    room = machine.kernel.config.integer("CMA_AREAS", 0)
+    if machine.kernel.release.has("cma_areas_plus_one"):
+        room += 1
+    if len(machine.cma.areas) < room:
+        return False
+    machine.log.say("cma: Not enough slots for CMA reserved regions!")
+    return True
+
+
+def _up(value: int, align: int) -> int:
+    return -(-value // align) * align

@@ -1,0 +1,278 @@
+"""memblock, Linux's boot-time memory allocator (mm/memblock.c), as exact as its own log.
+
+Functions are named as the kernel's and called in the kernel's order; each takes the name of the
+kernel function that calls it, for the events. Nodes are not modelled: until the end of
+``paging_init`` no region of arm or arm64 has one.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_left, bisect_right
+from collections.abc import Iterator
+
+from ttbr.boot.events import EventLog
+from ttbr.boot.regions import BASE, END, BootPanic, Flags, Region, Regions
+
+__all__ = [
+    "ACCESSIBLE",
+    "INIT_REGIONS",
+    "NOLEAKTRACE",
+    "BootPanic",
+    "Flags",
+    "Memblock",
+    "Region",
+    "Regions",
+]
+
+ACCESSIBLE = 0
+"""As an upper bound: whatever `Memblock.current_limit` says (MEMBLOCK_ALLOC_ACCESSIBLE)."""
+NOLEAKTRACE = 1
+"""The same, with kmemleak not told (MEMBLOCK_ALLOC_NOLEAKTRACE)."""
+INIT_REGIONS = 128
+"""Regions that either array holds before it may grow (INIT_MEMBLOCK_REGIONS)."""
+
+
+class Memblock:
+    """The allocator: ``memory`` (what RAM there is) and ``reserved`` (what of it is taken).
+
+    Args:
+        log: gets an event for every call that the kernel would print, and for NOMAP marks.
+        phys_bits: width of the kernel's phys_addr_t: 32 or 64 (arm64, and arm with LPAE).
+        page_size: the kernel's page size in bytes.
+        cache_line: SMP_CACHE_BYTES, the alignment of requests that have none.
+        memory_capacity: regions that ``memory`` holds; it does not grow until paging_init is over.
+        reserved_capacity: the same of ``reserved``.
+        merge_near: the release has ``memblock_merge_near``.
+        full_panics: the release has ``memblock_full_panics``.
+    """
+
+    def __init__(
+        self,
+        log: EventLog,
+        phys_bits: int = 64,
+        *,
+        page_size: int = 4096,
+        cache_line: int = 64,
+        memory_capacity: int = INIT_REGIONS,
+        reserved_capacity: int = INIT_REGIONS,
+        merge_near: bool = True,
+        full_panics: bool = True,
+    ) -> None:
+        self.log = log
+        self.address_max = (1 << phys_bits) - 1
+        self.page_size = page_size
+        self.cache_line = cache_line
+        self.movable_node = False
+        """Whether HOTPLUG memory is left alone (``movable_node`` on the command line)."""
+        self.bottom_up = False
+        self.current_limit = self.address_max
+        """Where allocations without a bound of their own end (exclusive)."""
+        self.memory = Regions("memory", self.address_max, memory_capacity, merge_near, full_panics)
+        self.reserved = Regions(
+            "reserved", self.address_max, reserved_capacity, merge_near, full_panics
+        )
+
+    # Changing the arrays. Each returns whether it succeeded, which the kernel often ignores.
+
+    def add(self, base: int, size: int, function: str) -> bool:
+        """``memblock_add``: there is RAM at [base, base + size)."""
+        self._note("memblock_add", base, size, function)
+        return self.memory.add(base, size)
+
+    def remove(self, base: int, size: int, function: str) -> bool:
+        """``memblock_remove``: forget RAM in a range."""
+        self._note("memblock_remove", base, size, function)
+        return self.memory.remove(base, size)
+
+    def reserve(self, base: int, size: int, function: str, detail: str = "") -> bool:
+        """``memblock_reserve``: a range is taken, whether it is RAM or not."""
+        self._note("memblock_reserve", base, size, function, detail)
+        return self.reserved.add(base, size)
+
+    def phys_free(self, base: int, size: int, function: str) -> bool:
+        """``memblock_phys_free``: a range is no longer taken."""
+        self._note("memblock_phys_free", base, size, function)
+        return self.reserved.remove(base, size)
+
+    def mark_nomap(self, base: int, size: int, function: str) -> bool:
+        """``memblock_mark_nomap``: keep a range out of the linear map and from allocation."""
+        self._note("memblock_mark_nomap", base, size, function)
+        return self.memory.set_flag(base, size, Flags.NOMAP, True)
+
+    def clear_nomap(self, base: int, size: int, function: str) -> bool:
+        """``memblock_clear_nomap``: take that back."""
+        self._note("memblock_clear_nomap", base, size, function)
+        return self.memory.set_flag(base, size, Flags.NOMAP, False)
+
+    def mark_hotplug(self, base: int, size: int, function: str) -> bool:
+        """``memblock_mark_hotplug``: a range may be unplugged later."""
+        self._note("memblock_mark_hotplug", base, size, function)
+        return self.memory.set_flag(base, size, Flags.HOTPLUG, True)
+
+    def cap_memory_range(self, base: int, size: int, function: str) -> None:
+        """``memblock_cap_memory_range``: keep RAM in a range, and NOMAP regions anywhere."""
+        if not size:
+            return
+        if not self.memory.list:
+            self.log.say("memblock_cap_memory_range: No memory registered yet")
+            return
+        self._note("memblock_cap_memory_range", base, size, function)
+        inside = self.memory.isolate(base, size)
+        if inside is None:
+            return
+        first, behind = inside
+        self.memory.list[:] = [
+            region
+            for index, region in enumerate(self.memory.list)
+            if first <= index < behind or region.flags & Flags.NOMAP
+        ]
+        self.reserved.remove(0, base)
+        self.reserved.remove((base + size) & self.address_max, self.address_max)
+
+    def mem_limit_remove_map(self, limit: int, function: str) -> None:
+        """``memblock_mem_limit_remove_map``: keep about the first ``limit`` bytes of RAM."""
+        if not limit:
+            return
+        left = limit
+        for region in self.memory.list:
+            if left <= region.size:
+                self.cap_memory_range(0, region.base + left, function)
+                return
+            left -= region.size
+
+    # Allocating.
+
+    def phys_alloc_range(self, size: int, align: int, start: int, end: int, function: str) -> int:
+        """``memblock_phys_alloc_range``: reserve free RAM in [start, end).
+
+        ``end`` may be `ACCESSIBLE` or `NOLEAKTRACE`. Returns the address, or 0 if there is none.
+        """
+        detail = (
+            f"memblock_phys_alloc_range: {size} bytes align={align:#x} "
+            f"from={start:#x} max_addr={end:#x} {function}"
+        )
+        return self.alloc_range_nid(size, align, start, end, detail)
+
+    def alloc(self, size: int, align: int, function: str) -> int:
+        """``memblock_alloc``: reserve free RAM below `current_limit`; 0 if there is none.
+
+        The kernel zeroes it, which is left to the caller: memblock does not hold the bytes.
+        """
+        detail = (
+            f"memblock_alloc_try_nid: {size} bytes align={align:#x} nid=-1 "
+            f"from=0x0 max_addr=0x0 {function}"
+        )
+        return self.alloc_range_nid(size, align, 0, ACCESSIBLE, detail)
+
+    def alloc_range_nid(self, size: int, align: int, start: int, end: int, detail: str = "") -> int:
+        """``memblock_alloc_range_nid``: find and reserve, without a line about the request."""
+        found = self.find_in_range(size, align or self.cache_line, start, end)
+        if found and self.reserve(found, size, "memblock_alloc_range_nid", detail):
+            return found
+        return 0
+
+    def find_in_range(self, size: int, align: int, start: int, end: int) -> int:
+        """``memblock_find_in_range_node``: where ``size`` bytes fit into [start, end), or 0."""
+        if end in (ACCESSIBLE, NOLEAKTRACE):
+            end = self.current_limit
+        start = max(start, self.page_size)  # the first page is never given away
+        end = max(start, end)
+        if self.bottom_up:
+            for low, high in self.free_ranges():
+                low, high = _clamp(low, start, end), _clamp(high, start, end)  # noqa: PLW2901
+                candidate = -(-low // align) * align
+                if candidate < high and high - candidate >= size:
+                    return candidate
+            return 0
+        for low, high in self.free_ranges_reverse():
+            low, high = _clamp(low, start, end), _clamp(high, start, end)  # noqa: PLW2901
+            if high < size:
+                continue
+            candidate = (high - size) // align * align
+            if candidate >= low:
+                return candidate
+        return 0
+
+    # Asking.
+
+    def free_ranges(self) -> Iterator[tuple[int, int]]:
+        """``for_each_free_mem_range``: allocatable RAM that is not reserved, ascending."""
+        taken = self.reserved.list
+        for region in self.memory.list:
+            if self._skipped(region):
+                continue
+            at = region.base
+            for other in taken[bisect_right(taken, at, key=END) :]:
+                if other.base >= region.end:
+                    break
+                if other.base > at:
+                    yield at, other.base
+                at = other.end
+            if at < region.end:
+                yield at, region.end
+
+    def free_ranges_reverse(self) -> Iterator[tuple[int, int]]:
+        """``for_each_free_mem_range_reverse``: the same ranges, descending."""
+        taken = self.reserved.list
+        for region in reversed(self.memory.list):
+            if self._skipped(region):
+                continue
+            at = region.end
+            index = bisect_left(taken, at, key=BASE) - 1
+            while index >= 0 and taken[index].end > region.base:
+                if taken[index].end < at:
+                    yield taken[index].end, at
+                at = taken[index].base
+                index -= 1
+            if at > region.base:
+                yield region.base, at
+
+    def for_each_mem_range(self) -> Iterator[tuple[int, int]]:
+        """``for_each_mem_range``: [start, end) of every memory region but NOMAP, ascending."""
+        for region in list(self.memory.list):
+            if not region.flags & Flags.NOMAP:
+                yield region.base, region.end
+
+    def start_of_dram(self) -> int:
+        """``memblock_start_of_DRAM``: the lowest address of memory, NOMAP or not; 0 without any."""
+        return self.memory.list[0].base if self.memory.list else 0
+
+    def end_of_dram(self) -> int:
+        """``memblock_end_of_DRAM``: the address behind the last region; 0 without any."""
+        return self.memory.list[-1].end if self.memory.list else 0
+
+    def phys_mem_size(self) -> int:
+        """``memblock_phys_mem_size``: bytes in all memory regions."""
+        return self.memory.total_size()
+
+    def is_memory(self, address: int) -> bool:
+        """``memblock_is_memory``."""
+        return self.memory.find(address) is not None
+
+    def is_map_memory(self, address: int) -> bool:
+        """``memblock_is_map_memory``: memory, and not NOMAP."""
+        region = self.memory.find(address)
+        return region is not None and not region.flags & Flags.NOMAP
+
+    def is_region_memory(self, base: int, size: int) -> bool:
+        """``memblock_is_region_memory``: one memory region holds the whole range."""
+        region = self.memory.find(base)
+        return region is not None and region.end >= base + self.memory.cap(base, size)
+
+    def is_region_reserved(self, base: int, size: int) -> bool:
+        """``memblock_is_region_reserved``: some byte of the range is reserved."""
+        return self.reserved.overlaps(base, size)
+
+    def _skipped(self, region: Region) -> bool:
+        return bool(
+            region.flags & (Flags.NOMAP | Flags.DRIVER_MANAGED)
+            or (self.movable_node and region.flags & Flags.HOTPLUG)
+        )
+
+    def _note(self, kind: str, base: int, size: int, function: str, detail: str = "") -> None:
+        end = (base + size - 1) & self.address_max
+        self.log.add(kind, base, end, function, detail)
+
+
+def _clamp(value: int, low: int, high: int) -> int:
+    return min(max(value, low), high)

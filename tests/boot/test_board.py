@@ -1,0 +1,119 @@
+"""What is read of a board."""
+
+import pytest
+from device_trees import blob, cells
+from machines import G, M, board_tree
+
+from ttbr.boot.board import Board
+from ttbr.errors import InputError
+
+VIRTIO = ("virtio_mmio@1000", {"compatible": b"virtio,mmio\0"}, [])
+
+
+def test_a_board() -> None:
+    chosen = {
+        "bootargs": b"console=ttyAMA0\0",
+        "linux,initrd-start": cells(0x48000000),
+        "linux,initrd-end": cells(0, 0x48100000),
+    }
+    tree = board_tree(chosen=chosen, root={"model": b"a board\0", "compatible": b"a,b\0c,d\0"})
+    board = Board.from_dtb(blob(tree))
+    assert (board.model, board.compatible) == ("a board", ("a,b", "c,d"))
+    assert [(bank.base, bank.size) for bank in board.ram] == [(G, G)]
+    assert (board.cpus, board.cpu_compatible) == (4, ("arm,cortex-a53",))
+    assert (board.arch, board.initrd, board.unknowns) == ("arm64", (0x48000000, M), ())
+
+
+def test_memory_is_read_as_linux_does() -> None:
+    tree = board_tree(
+        (
+            "memory@1",
+            {"device_type": b"memory\0", "reg": cells(0, 5, 0, 7), "hotpluggable": b""},
+            [],
+        ),
+        ("memory@2", {"device_type": b"memory\0", "reg": cells(0, 5, 0, 7), "status": b"no\0"}, []),
+        ("memory@3", {"device_type": b"memor\0", "reg": cells(0, 5, 0, 7)}, []),
+        ("deep", {}, [("memory@4", {"device_type": b"memory\0", "reg": cells(0, 9, 0, 9)}, [])]),
+        (
+            "ddr@5",
+            {
+                "device_type": b"memory\0",
+                "reg": cells(0, 0x1000, 0, 0x1000),
+                "linux,usable-memory": cells(0, 0x1800, 0, 0x100, 0, 1),
+            },
+            [],
+        ),
+        memory=((2 * G, G), (G, G)),
+    )
+    board = Board.from_dtb(blob(tree))
+    assert [(e.base, e.size, e.hotpluggable) for e in board.memory] == [
+        (2 * G, G, False),
+        (G, G, False),
+        (5, 7, True),
+        (0x1800, 0x100, False),
+    ]
+    assert [(bank.base, bank.size) for bank in board.ram] == [
+        *((5, 7), (0x1000, 0x1000), (G, 2 * G))
+    ]
+
+
+def test_memory_and_command_line_of_ones_own() -> None:
+    board = Board.from_dtb(blob(board_tree()), [(3 * G, G), (G, M)], bootargs="quiet")
+    assert [(e.base, e.size) for e in board.memory] == [(3 * G, G), (G, M)]
+    assert [bank.base for bank in board.ram] == [G, 3 * G]
+    chosen = board.tree.find("/chosen")
+    assert chosen is not None and chosen.properties["bootargs"].data == b"quiet\0"
+
+
+def test_an_override_that_changes_nothing_changes_no_byte() -> None:
+    data = blob(board_tree(chosen={"bootargs": b"quiet\0"}))
+    assert Board.from_dtb(data, [(G, G)], bootargs="quiet").tree.blob == data
+
+
+@pytest.mark.parametrize(
+    ("memory", "said"),
+    [
+        ([(G, M), (G + M - 1, M)], "overlap"),
+        ([(G, 0)], "memory"),
+        ([(1 << 64, M)], "memory|fit"),
+    ],
+)
+def test_memory_that_cannot_be(memory: list[tuple[int, int]], said: str) -> None:
+    with pytest.raises(InputError, match=said) as error:
+        Board.from_dtb(blob(board_tree()), memory)
+    assert "\n" not in str(error.value)
+
+
+def test_a_board_without_memory() -> None:
+    with pytest.raises(InputError, match="no memory node"):
+        Board.from_dtb(blob(board_tree(memory=())))
+
+
+@pytest.mark.parametrize(
+    ("root", "nodes", "cpus", "count", "assumed"),
+    [
+        ({}, (), None, 4, False),
+        ({}, (VIRTIO,), None, 1, True),
+        ({}, (VIRTIO,), 2, 2, False),
+        ({"compatible": b"linux,dummy-virt\0"}, (VIRTIO,), None, 4, False),
+    ],
+)
+def test_cpus_present(root, nodes, cpus: int | None, count: int, assumed: bool) -> None:
+    board = Board.from_dtb(blob(board_tree(*nodes, root=root)), cpus=cpus)
+    assert board.cpus == count
+    assert any("QEMU" in said for said in board.unknowns) == assumed
+
+
+@pytest.mark.parametrize(
+    ("start", "end", "initrd"),
+    [
+        (cells(0x1000), cells(0x3000), (0x1000, 0x2000)),
+        (cells(0x3000), cells(0x1000), None),
+        (cells(0x3000), cells(0x3000), None),
+        (cells(1, 0), cells(1, 5), (1 << 32, 5)),
+        (b"", cells(7), (0, 7)),
+    ],
+)
+def test_initrd(start: bytes, end: bytes, initrd: tuple[int, int] | None) -> None:
+    chosen = {"linux,initrd-start": start, "linux,initrd-end": end}
+    assert Board.from_dtb(blob(board_tree(chosen=chosen))).initrd == initrd
