@@ -1,0 +1,1 @@
+"""Linux backward: what an image says of itself."""
