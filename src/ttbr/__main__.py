@@ -1,0 +1,5 @@
+"""``python -m ttbr``."""
+
+from ttbr.cli.main import main
+
+main()

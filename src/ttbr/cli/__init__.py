@@ -1,0 +1,1 @@
+"""The ``ttbr`` command: options in, calls, text out."""

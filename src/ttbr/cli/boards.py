@@ -1,0 +1,180 @@
+"""Options that say which board, kernel and loader to boot; `boot` and `layout` share them."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, fields
+from functools import wraps
+from pathlib import Path
+from typing import Any
+
+import click
+
+from ttbr.boot.board import Board
+from ttbr.boot.boot import Boot, boot, default_kernel
+from ttbr.boot.loader import Placement, custom, qemu, u_boot
+from ttbr.cli.output import progress
+from ttbr.cli.values import BASE_SIZE, INITRD, NUMBER
+from ttbr.errors import InputError
+from ttbr.kernel.cpu import find_cpu, with_registers
+from ttbr.kernel.kernel import Kernel
+from ttbr.recover.registers import read_registers
+
+DTB_LIMIT = 64 << 20  # bytes; Linux itself takes 2 MiB at most
+
+FILE = click.Path(path_type=Path)
+
+OPTIONS = (
+    click.argument("dtb", metavar="BOARD.dtb", type=FILE),
+    click.option(
+        "--kernel",
+        "profile",
+        metavar="PROFILE",
+        help="A kernel profile: a name of 'ttbr kernel list', or a file of 'ttbr kernel describe'. "
+        "Default: Debian's 6.1 for the board's architecture.",
+    ),
+    click.option("--config", type=FILE, help="The kernel's .config, in place of --kernel."),
+    click.option("--system-map", type=FILE, help="The kernel's System.map; goes with --config."),
+    click.option("--image", type=FILE, help="The kernel's Image or zImage, for its header."),
+    click.option("--bootargs", metavar="STRING", help="The command line, in place of the tree's."),
+    click.option(
+        "--memory",
+        multiple=True,
+        type=BASE_SIZE,
+        metavar="BASE:SIZE",
+        help="RAM, in place of the tree's memory nodes; may be repeated.",
+    ),
+    click.option(
+        "--cpus", type=click.IntRange(1), help="CPUs present, if not as many as the tree names."
+    ),
+    click.option(
+        "--registers",
+        metavar="FILE|NAME=VALUE,…",
+        help="ID registers of the CPU, such as ID_AA64MMFR0_EL1=0x1124, where they are not those "
+        "of the core that the tree names.",
+    ),
+    click.option(
+        "--loader",
+        type=click.Choice(["qemu", "u-boot", "custom"]),
+        help="Who places kernel, device tree and initrd. Default: custom with --kernel-at, "
+        "else qemu.",
+    ),
+    click.option("--kernel-at", type=NUMBER, metavar="PA", help="Physical address of _text."),
+    click.option("--dtb-at", type=NUMBER, metavar="PA", help="Physical address of the tree."),
+    click.option(
+        "--initrd",
+        type=INITRD,
+        metavar="PA:SIZE",
+        help="The initrd; a SIZE alone lets the loader place it. Default: as in /chosen.",
+    ),
+    click.option(
+        "--kaslr-offset",
+        type=NUMBER,
+        default=0,
+        metavar="N",
+        help="The kernel's KASLR slide, as observed (arm64).",
+    ),
+)
+
+
+def board_options(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Every option of a boot; they arrive as one ``request``."""
+
+    @wraps(function)
+    def collect(**arguments: Any) -> Any:
+        names = [field.name for field in fields(Request)]
+        request = Request(**{name: arguments.pop(name) for name in names})
+        return function(request=request, **arguments)
+
+    decorated: Callable[..., Any] = collect
+    for option in reversed(OPTIONS):
+        decorated = option(decorated)
+    return decorated
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """What the command line asks to boot."""
+
+    dtb: Path
+    profile: str | None
+    config: Path | None
+    system_map: Path | None
+    image: Path | None
+    bootargs: str | None
+    memory: tuple[tuple[int, int], ...]
+    cpus: int | None
+    registers: str | None
+    loader: str | None
+    kernel_at: int | None
+    dtb_at: int | None
+    initrd: tuple[int | None, int] | None
+    kaslr_offset: int
+
+    def run(self, stop: str | None = None) -> Boot:
+        """Boot up to ``stop`` or to the end."""
+        try:
+            board = Board.from_dtb(
+                _read(self.dtb), self.memory, bootargs=self.bootargs, cpus=self.cpus
+            )
+        except InputError as error:
+            raise InputError(f"{self.dtb}: {error}") from error
+        kernel = self._kernel(board)
+        cpu = None
+        if self.registers is not None:
+            core, _ = find_cpu(board.cpu_compatible, kernel.arch)
+            cpu = with_registers(core, read_registers(self.registers))
+        with progress("booting") as step:
+            return boot(
+                board,
+                kernel,
+                self._placement(board, kernel),
+                kaslr_offset=self.kaslr_offset,
+                cpu=cpu,
+                stop=stop,
+                progress=step,
+            )
+
+    def _kernel(self, board: Board) -> Kernel:
+        if self.config is None and self.system_map is None:
+            if self.image is not None:
+                raise InputError("--image goes with --config and --system-map")
+            return (
+                default_kernel(board) if self.profile is None else Kernel.from_profile(self.profile)
+            )
+        if self.profile is not None:
+            raise InputError("--kernel and --config exclude each other")
+        if self.config is None or self.system_map is None:
+            raise InputError("--config and --system-map go together: give both")
+        return Kernel.from_files(self.config, self.system_map, self.image)
+
+    def _placement(self, board: Board, kernel: Kernel) -> Placement:
+        loader = self.loader or ("custom" if self.kernel_at is not None else "qemu")
+        if loader == "custom":
+            if self.kernel_at is None or self.dtb_at is None:
+                raise InputError("--loader custom needs --kernel-at and --dtb-at")
+            if self.initrd is not None and self.initrd[0] is None:
+                raise InputError("--loader custom needs the initrd's place: --initrd PA:SIZE")
+            return custom(board, self.kernel_at, self.dtb_at, _placed(self.initrd))
+        size = self.initrd[1] if self.initrd else None
+        chosen = (qemu if loader == "qemu" else u_boot)(board, kernel, size)
+        # What the user states wins over what the loader would do.
+        return Placement(
+            kernel=chosen.kernel if self.kernel_at is None else self.kernel_at,
+            dtb=chosen.dtb if self.dtb_at is None else self.dtb_at,
+            initrd=_placed(self.initrd) or chosen.initrd,
+            loader=loader,
+            assumptions=chosen.assumptions,
+        )
+
+
+def _placed(initrd: tuple[int | None, int] | None) -> tuple[int, int] | None:
+    """The initrd as (start, size), if its place is given."""
+    return None if initrd is None or initrd[0] is None else (initrd[0], initrd[1])
+
+
+def _read(path: Path) -> bytes:
+    """The device tree's bytes; refuses what cannot be one by its size."""
+    with path.open("rb") as file:
+        blob = file.read(DTB_LIMIT + 1)
+    if len(blob) > DTB_LIMIT:
+        raise InputError(f"{path}: more than {DTB_LIMIT >> 20} MiB, so not a device tree")
+    return blob

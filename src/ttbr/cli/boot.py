@@ -1,0 +1,56 @@
+"""``ttbr boot``: Linux's memory set-up, predicted."""
+
+from pathlib import Path
+
+import click
+
+from ttbr.cli.boards import Request, board_options
+from ttbr.cli.output import console, json_option, print_json, progress
+from ttbr.memory.save import save_core
+from ttbr.recover.note import image_note
+from ttbr.report.boot import boot_json, print_boot, print_events
+
+
+@click.command(
+    "boot",
+    short_help="Predict how Linux lays out a board's memory.",
+    epilog="""\b
+Examples:
+  ttbr boot examples/qemu-virt-arm64.dtb
+  ttbr boot board.dtb --memory 0x60000000:2G --save prediction.elf
+  ttbr boot board.dtb --config .config --system-map System.map --loader custom \\
+       --kernel-at 0x40200000 --dtb-at 0x48200000 --initrd 0x48000000:808060
+  ttbr boot board.dtb --stage memblock --events --json
+\b
+Stages: handoff, head, early_map, fixmap, memblock, paging_init.""",
+)
+@board_options
+@click.option("--stage", metavar="NAME", help="Stop after this stage (default: the last).")
+@click.option(
+    "--save", type=click.Path(path_type=Path), metavar="OUT.elf", help="Write an ELF core of it."
+)
+@click.option(
+    "--events", is_flag=True, help="List every event: reserved, allocated, mapped, freed."
+)
+@json_option
+def boot_command(
+    request: Request, stage: str | None, save: Path | None, events: bool, as_json: bool
+) -> None:
+    """Boot Linux on BOARD.dtb, from the loader's hand-over to the final page tables.
+
+    Every table is written where Linux would allocate it. --save keeps the result as an ELF core
+    that all other commands read.
+    """
+    result = request.run(stage)
+    reached = result.stages[-1]
+    if save is not None:
+        with progress(f"writing {save}"):
+            image = result.images[reached]
+            save_core(save, image.memory, [image_note(image)], image.arch)
+    if as_json:
+        print_json(boot_json(result, reached, events=events))
+        return
+    out = console()
+    print_boot(out, result, reached)
+    if events:
+        print_events(out, result)

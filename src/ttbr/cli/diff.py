@@ -1,0 +1,65 @@
+"""``ttbr diff``: two images, or a prediction and an image."""
+
+import sys
+from dataclasses import replace
+
+import click
+
+import ttbr
+from ttbr.cli.images import registers_option, root_option
+from ttbr.cli.output import console, json_option, print_json, progress
+from ttbr.report.diff import diff_images, print_diff
+
+ANSWER_IS_NO = 1
+
+
+@click.command(
+    "diff",
+    short_help="What two images map differently, by region.",
+    epilog="""\b
+Examples:
+  ttbr diff prediction.elf ram.raw.zst@0x40000000
+  ttbr diff before.elf after.elf --json
+\b
+Exit code 0: identical; 1: they differ.""",
+)
+@click.argument("spec_a", metavar="A")
+@click.argument("spec_b", metavar="B")
+@registers_option
+@root_option(None)
+@json_option
+def diff_command(
+    spec_a: str, spec_b: str, registers: str | None, root: str | None, as_json: bool
+) -> None:
+    """Compare what the images A and B map: only in one, moved, other attributes, other granularity.
+
+    --registers go to the images that hold none of their own; where only one image has registers
+    and none are given, the other is read with the same ones, and the answer says so. Without
+    --root both the kernel's and the user's tables are compared.
+    """
+    with progress("comparing"):
+        result = diff_images(*_open_both(spec_a, spec_b, registers), root)
+    if as_json:
+        print_json(result.as_json())
+    else:
+        print_diff(console(), result)
+    if not result.identical:
+        sys.exit(ANSWER_IS_NO)
+
+
+def _open_both(
+    spec_a: str, spec_b: str, registers: str | None
+) -> tuple["ttbr.Image", "ttbr.Image", list[str]]:
+    """Both images and what had to be assumed about their registers."""
+    a, b = ttbr.open(spec_a), ttbr.open(spec_b)
+    assumed = []
+    if registers is not None:
+        a = a if a.registers else ttbr.open(spec_a, registers)
+        b = b if b.registers else ttbr.open(spec_b, registers)
+    elif a.registers and not b.registers:
+        b = replace(b, registers=a.registers)
+        assumed.append(f"{spec_b} holds no registers: read with those of {spec_a}")
+    elif b.registers and not a.registers:
+        a = replace(a, registers=b.registers)
+        assumed.append(f"{spec_a} holds no registers: read with those of {spec_b}")
+    return a, b, assumed

@@ -1,0 +1,78 @@
+"""``ttbr dump``: what an address space maps."""
+
+import sys
+
+import click
+
+import ttbr
+from ttbr.cli.images import registers_option, root_option
+from ttbr.cli.output import console, progress
+from ttbr.cli.values import RANGE
+from ttbr.errors import InputError
+from ttbr.mmu.where import parse_where
+from ttbr.report.kernel_page_tables import kernel_page_tables
+from ttbr.report.mappings import print_mappings, write_csv, write_json
+
+
+@click.command(
+    "dump",
+    short_help="What an address space maps, range by range.",
+    epilog="""\b
+Examples:
+  ttbr dump prediction.elf
+  ttbr dump ram.raw.zst@0x40000000 --registers registers.json --format ptdump
+  ttbr dump vmcore --where 'w and x' --format json
+  ttbr dump vmcore --root user:0x40dff000 --range 0x400000-0x800000""",
+)
+@click.argument("image_spec", metavar="IMAGE")
+@registers_option
+@root_option("kernel")
+@click.option(
+    "--format",
+    "form",
+    type=click.Choice(["text", "ptdump", "json", "csv"]),
+    default="text",
+    show_default=True,
+    help="ptdump is the form of the kernel's own kernel_page_tables.",
+)
+@click.option("--json", "as_json", is_flag=True, help="The same as --format json.")
+@click.option("--range", "span", type=RANGE, help="Only addresses from A up to B (A-, -B).")
+@click.option(
+    "--where",
+    metavar="EXPRESSION",
+    help="Only ranges that match: r w x (EL1), ur uw ux (EL0), device, normal, global, "
+    "contiguous, level==3 … with and, or, not.",
+)
+def dump_command(
+    image_spec: str,
+    registers: str | None,
+    root: str,
+    form: str,
+    as_json: bool,
+    span: tuple[int, int] | None,
+    where: str | None,
+) -> None:
+    """List what IMAGE maps: virtual range, physical address, attributes."""
+    form = "json" if as_json else form
+    condition = parse_where(where) if where else None
+    image = ttbr.open(image_spec, registers)
+    space = image.address_space(root)
+    if form == "ptdump":
+        if condition is not None or span is not None:
+            raise InputError("--format ptdump is the whole dump: leave out --range and --where")
+        with progress("reading the tables"):
+            dump, notes = kernel_page_tables(image, space)
+        sys.stdout.write(dump)
+        for note in notes:
+            click.echo(f"ttbr: note: {note}", err=True)
+        return
+    with progress("reading the tables"):
+        mappings = space.mappings(*(span or (0, 1 << 64)))
+    if condition is not None:
+        mappings = mappings.where(condition.mask(mappings))
+    if form == "json":
+        write_json(sys.stdout, space, mappings)
+    elif form == "csv":
+        write_csv(sys.stdout, mappings)
+    else:
+        print_mappings(console(), image, space, mappings)

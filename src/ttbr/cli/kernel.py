@@ -1,0 +1,59 @@
+"""``ttbr kernel``: kernel profiles."""
+
+import json
+from pathlib import Path
+
+import click
+
+from ttbr.cli.output import console, json_option, print_json
+from ttbr.kernel.kernel import Kernel, profile_names
+
+
+@click.group("kernel", short_help="Kernel profiles: describe a kernel, list those that ship.")
+def kernel_group() -> None:
+    """Kernel profiles: what the forward model needs to know of a kernel, in a few KiB."""
+
+
+@kernel_group.command(
+    "describe",
+    short_help="Make a profile from a kernel's own files.",
+    epilog="""\b
+Example:
+  ttbr kernel describe --config /boot/config-6.1 --system-map /boot/System.map-6.1 -o mine.json
+  ttbr boot board.dtb --kernel mine.json""",
+)
+@click.option(
+    "--config", type=click.Path(path_type=Path), required=True, help="The kernel's .config."
+)
+@click.option(
+    "--system-map", type=click.Path(path_type=Path), required=True, help="The kernel's System.map."
+)
+@click.option("--image", type=click.Path(path_type=Path), help="Image or zImage, for its header.")
+@click.option(
+    "-o",
+    "--output",
+    type=click.Path(path_type=Path),
+    help="The profile (default: standard output).",
+)
+def describe_command(
+    config: Path, system_map: Path, image: Path | None, output: Path | None
+) -> None:
+    """Write a profile: configuration facts and section addresses, as JSON."""
+    text = json.dumps(Kernel.from_files(config, system_map, image).describe(), indent=1) + "\n"
+    if output is None:
+        click.echo(text, nl=False)
+    else:
+        output.write_text(text)
+
+
+@kernel_group.command("list", short_help="The profiles that ship with ttbr.")
+@json_option
+def list_command(as_json: bool) -> None:
+    """List the profiles that --kernel knows by name."""
+    kernels = [Kernel.from_profile(name) for name in profile_names()]
+    if as_json:
+        print_json([{"name": k.name, "arch": k.arch, "release": str(k.release)} for k in kernels])
+        return
+    out = console()
+    for kernel in kernels:
+        out.print(f"{kernel.name:24} {kernel.arch:6} {kernel.release}")

@@ -1,0 +1,44 @@
+"""Where text goes: JSON, tables (colour only on a terminal), progress on stderr."""
+
+import json
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import click
+from rich.console import Console
+
+PIPE_WIDTH = 200  # a file or pipe has no width; lines there are not folded below this
+
+
+def console() -> Console:
+    """Standard output as a console: folded and coloured for a terminal only."""
+    terminal = sys.stdout.isatty()
+    return Console(
+        highlight=False, markup=False, emoji=False, width=None if terminal else PIPE_WIDTH
+    )
+
+
+def print_json(value: Any) -> None:
+    """One JSON document on standard output."""
+    json.dump(value, sys.stdout, indent=1)
+    sys.stdout.write("\n")
+
+
+@contextmanager
+def progress(what: str) -> Iterator[Callable[[str], None]]:
+    """A spinner on stderr while something long runs; the yielded call names the step.
+
+    Nothing is shown where stderr is not a terminal.
+    """
+    errors = Console(stderr=True, markup=False, emoji=False)
+    with errors.status(what) as status:
+        yield lambda step: status.update(f"{what}: {step}")
+
+
+def json_option(function: Callable[..., Any]) -> Callable[..., Any]:
+    """The ``--json`` flag that every command has."""
+    return click.option("--json", "as_json", is_flag=True, help="Print JSON instead of text.")(
+        function
+    )

@@ -1,0 +1,104 @@
+"""Spellings of values on the command line: numbers, sizes, ranges."""
+
+import re
+from typing import Any
+
+import click
+
+_SUFFIX = {"": 1, "k": 1 << 10, "m": 1 << 20, "g": 1 << 30, "t": 1 << 40, "p": 1 << 50}
+
+
+def number(text: str) -> int:
+    """``0x40000000``, ``4096`` or ``2G`` (binary suffixes K to P) as an integer.
+
+    Raises ValueError for anything else, or for more than 64 bits.
+    """
+    match = re.fullmatch(
+        r"(0[xX][0-9a-fA-F_]+|[0-9][0-9_]*)([kKmMgGtTpP]?)(?:i?[bB])?", text.strip()
+    )
+    if match is None:
+        raise ValueError(f"{text!r} is not a number (write 0x40000000, 4096 or 2G)")
+    value = int(match[1], 0 if match[1][:2].lower() == "0x" else 10) * _SUFFIX[match[2].lower()]
+    if value >= 1 << 64:
+        raise ValueError(f"{text!r} has more than 64 bits")
+    return value
+
+
+class NumberType(click.ParamType[int]):
+    """A number: hexadecimal with 0x, decimal, or with a binary suffix."""
+
+    name = "number"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
+        """The number."""
+        if isinstance(value, int):
+            return value
+        try:
+            return number(value)
+        except ValueError as error:
+            self.fail(str(error), param, ctx)
+
+
+class BaseSizeType(click.ParamType[tuple[int | None, int]]):
+    """``BASE:SIZE``, or ``SIZE@BASE`` as the kernel's command line has it."""
+
+    name = "base:size"
+
+    def __init__(self, *, base_optional: bool = False) -> None:
+        self.base_optional = base_optional
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> tuple[int | None, int]:
+        """(base, size) in bytes; the base is None where it is left out."""
+        if isinstance(value, tuple):
+            return value
+        try:
+            if "@" in value:
+                size, base = value.split("@", 1)
+            elif ":" in value:
+                base, size = value.split(":", 1)
+            elif self.base_optional:
+                base, size = "", value
+            else:
+                raise ValueError(f"{value!r}: write BASE:SIZE, such as 0x60000000:2G")
+            if not base and not self.base_optional:
+                raise ValueError(f"{value!r} has no base")
+            pair = (number(base) if base else None, number(size))
+        except ValueError as error:
+            self.fail(str(error), param, ctx)
+        if pair[1] == 0:
+            self.fail(f"{value!r} has size 0", param, ctx)
+        return pair
+
+
+class RangeType(click.ParamType[tuple[int, int]]):
+    """``A-B``: addresses from A up to, but not including, B. Either may be left out."""
+
+    name = "a-b"
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> tuple[int, int]:
+        """(first address, address behind the last)."""
+        if isinstance(value, tuple):
+            return value
+        first, dash, last = value.partition("-")
+        if not dash:
+            self.fail(f"{value!r} is not a range: write A-B, such as 0xffff0000-", param, ctx)
+        try:
+            start = number(first) if first else 0
+            end = number(last) if last else 1 << 64
+        except ValueError as error:
+            self.fail(str(error), param, ctx)
+        # The kernel's own listings end the last range at 0.
+        end = end or 1 << 64
+        if end <= start:
+            self.fail(f"{value!r} is empty: the end is not above the start", param, ctx)
+        return start, end
+
+
+NUMBER = NumberType()
+BASE_SIZE = BaseSizeType()
+INITRD = BaseSizeType(base_optional=True)
+RANGE = RangeType()

@@ -1,0 +1,31 @@
+"""How numbers are written: addresses, sizes, ranges."""
+
+_UNITS = ("B", "KiB", "MiB", "GiB", "TiB", "PiB", "EiB")
+
+
+def address(value: int, bits: int = 64) -> str:
+    """An address with all its digits: ``0xffff000000000000`` (64 bits) or ``0xc0000000`` (32)."""
+    return f"0x{value & ((1 << 64) - 1):0{bits // 4}x}"
+
+
+def hex_value(value: int) -> str:
+    """A number as JSON carries it: ``0x40000000``."""
+    return f"{value:#x}"
+
+
+def size(value: int) -> str:
+    """A size in the largest unit that states it exactly (``2 MiB``, ``1664 KiB``, ``40 B``)."""
+    unit = 0
+    while value and value % 1024 == 0 and unit < len(_UNITS) - 1:
+        value //= 1024
+        unit += 1
+    return f"{value} {_UNITS[unit]}"
+
+
+def about(value: int) -> str:
+    """A size for reading, rounded to four digits (``1.213 GiB``)."""
+    amount, unit = float(value), 0
+    while amount >= 1024 and unit < len(_UNITS) - 1:
+        amount /= 1024
+        unit += 1
+    return f"{amount:.4g} {_UNITS[unit]}" if unit else f"{value} B"

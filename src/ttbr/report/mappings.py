@@ -1,0 +1,142 @@
+"""A whole address space as text, JSON or CSV: one line a range."""
+
+import csv
+import json
+from collections.abc import Iterator
+from typing import Any, TextIO
+
+from rich.console import Console
+
+from ttbr.mmu.address_space import AddressSpace
+from ttbr.mmu.image import Image
+from ttbr.mmu.mappings import Mappings
+from ttbr.report.format import address, size
+from ttbr.report.regions import RegionNames
+
+CSV_COLUMNS = (
+    "va",
+    "last",
+    "pa",
+    "size",
+    "levels",
+    "el1",
+    "el0",
+    "memory",
+    "inner",
+    "outer",
+    "shareability",
+    "access_flag",
+    "non_global",
+    "contiguous",
+)
+
+
+def print_mappings(out: Console, image: Image, space: AddressSpace, mappings: Mappings) -> None:
+    """One line a range, under the name of its region where the layout is known."""
+    bits = space_bits(space)
+    names = RegionNames(image.facts.markers)
+    regions = mappings.regions()
+    attributes = mappings.attribute_values
+    named = ""
+    for va, last, pa, index, levels in _rows(mappings):
+        region = names(va)
+        if region != named:
+            out.print(f"-- {region or 'outside the named regions'}")
+            named = region
+        out.print(
+            f"{address(va, bits)}-{address(last, bits)} -> {pa:#014x} {size(last - va + 1):>9}  "
+            f"L{'/'.join(str(level) for level in levels):<3} {attributes[index].summary()}"
+        )
+    total = int(mappings.size.sum())
+    out.print(
+        f"{len(regions)} ranges, {len(mappings)} descriptors, {size(total)} mapped; "
+        f"{len(mappings.tables)} tables from {space.root:#x}"
+    )
+    for note in notes(mappings):
+        out.print(f"note: {note}")
+
+
+def write_json(out: TextIO, space: AddressSpace, mappings: Mappings) -> None:
+    """The ranges as one JSON document; ``attributes`` is an index into ``attribute_values``."""
+    document: dict[str, Any] = {
+        "root": hex(space.root),
+        "format": space.regime.format.name,
+        "tables": len(mappings.tables),
+        "descriptors": len(mappings),
+        "notes": notes(mappings),
+        "attribute_values": [value.as_dict() for value in mappings.attribute_values],
+        "mappings": [
+            {
+                "va": hex(va),
+                "last": hex(last),
+                "pa": hex(pa),
+                "size": last - va + 1,
+                "levels": list(levels),
+                "attributes": index,
+            }
+            for va, last, pa, index, levels in _rows(mappings)
+        ],
+    }
+    json.dump(document, out, indent=1)
+    out.write("\n")
+
+
+def write_csv(out: TextIO, mappings: Mappings) -> None:
+    """The ranges as CSV with a heading; addresses in hex, ``last`` inclusive, ``size`` in bytes."""
+    table = csv.writer(out, lineterminator="\n")
+    table.writerow(CSV_COLUMNS)
+    values = mappings.attribute_values
+    for va, last, pa, index, levels in _rows(mappings):
+        a = values[index]
+        table.writerow(
+            (
+                hex(va),
+                hex(last),
+                hex(pa),
+                last - va + 1,
+                "/".join(str(level) for level in levels),
+                a.permissions(1),
+                a.permissions(0),
+                a.memory,
+                a.inner,
+                a.outer,
+                a.shareability,
+                int(a.access_flag),
+                int(a.non_global),
+                int(a.contiguous),
+            )
+        )
+
+
+def notes(mappings: Mappings) -> list[str]:
+    """What the listing leaves out or could not read, in sentences."""
+    lines = []
+    if mappings.truncated:
+        lines.append(mappings.truncated)
+    if len(mappings.unreadable):
+        first = mappings.unreadable
+        lines.append(
+            f"{len(first)} tables lie outside the image, the first at "
+            f"{int(first.address[0]):#x} (for va {int(first.va[0]):#x})"
+        )
+    if mappings.misdirected:
+        lines.append(f"{mappings.misdirected} descriptors have an output address out of range")
+    return lines
+
+
+def space_bits(space: AddressSpace) -> int:
+    """How many bits a virtual address of this space is written with."""
+    return 64 if space.regime.format.name == "vmsav8-64" else 32
+
+
+def _rows(mappings: Mappings) -> Iterator[tuple[int, int, int, int, tuple[int, ...]]]:
+    """(va, last, pa, attribute index, levels) of each range."""
+    regions = mappings.regions()
+    return zip(
+        regions.va.tolist(),
+        regions.last.tolist(),
+        regions.pa.tolist(),
+        regions.attributes.tolist(),
+        regions.levels(),
+        strict=True,
+    )

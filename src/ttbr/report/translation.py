@@ -1,0 +1,85 @@
+"""One translation: every step of the walk as text or JSON."""
+
+from typing import Any
+
+from rich.console import Console
+
+from ttbr.mmu.translation import Step
+from ttbr.recover.translate import Answer
+from ttbr.report.format import address, size
+
+
+def translation_json(found: Answer) -> dict[str, Any]:
+    """The answer as JSON values: addresses in hex, ``pa`` null where nothing maps the address.
+
+    A page that is present for Linux only has ``pa``, ``linux`` and the hardware's ``fault``.
+    """
+    answer, linux = found.hardware, found.linux
+    fault = answer.fault
+    return {
+        "va": hex(answer.va),
+        "pa": None if found.pa is None else hex(found.pa),
+        "fault": None if fault is None else str(fault.kind),
+        "level": answer.level if fault is None else fault.level,
+        "text": None if fault is None else fault.text,
+        "size": answer.size,
+        "attributes": None if answer.attributes is None else answer.attributes.as_dict(),
+        "linux": None
+        if linux is None
+        else {
+            "pa": hex(linux.pa),
+            "reason": linux.reason,
+            "entry": hex(linux.entry),
+            "address": hex(linux.address),
+        },
+        "steps": [_step_json(step) for step in answer.steps],
+    }
+
+
+def print_translation(out: Console, found: Answer, *, steps: bool) -> None:
+    """The answer in one line, with ``steps`` preceded by the walk."""
+    answer = found.hardware
+    va = address(answer.va, 64 if answer.va >> 32 else 32)
+    if steps:
+        for step in answer.steps:
+            _print_step(out, step)
+    if answer.fault is not None:
+        level = "" if answer.fault.level is None else f", level {answer.fault.level}"
+        out.print(f"{va}: {answer.fault.kind} fault{level}: {answer.fault.text}")
+    if found.linux is not None:
+        out.print(f"{va}: {found.linux}")
+    if answer.pa is not None and answer.attributes is not None:
+        out.print(
+            f"{va} -> {answer.pa:#x}  level {answer.level}, {size(answer.size)}  "
+            f"{answer.attributes.summary()}"
+        )
+
+
+def _print_step(out: Console, step: Step) -> None:
+    out.print(
+        f"level {step.level}: table {step.table:#x} [{step.index}] at {step.address:#x}: "
+        f"{step.descriptor:#x} {step.kind.name.lower()}"
+    )
+    for row in step.fields:
+        out.print(f"    {row.bits:>8} {row.name:<24} {row.value:#x}  {row.text}".rstrip())
+
+
+def _step_json(step: Step) -> dict[str, Any]:
+    return {
+        "level": step.level,
+        "table": hex(step.table),
+        "index": step.index,
+        "address": hex(step.address),
+        "descriptor": hex(step.descriptor),
+        "kind": step.kind.name.lower(),
+        "fields": [
+            {
+                "name": row.name,
+                "high": row.high,
+                "low": row.low,
+                "value": hex(row.value),
+                "text": row.text,
+            }
+            for row in step.fields
+        ],
+    }
