@@ -1,0 +1,129 @@
+"""The forward model of 32-bit ARM against recordings: every table page, register and memblock call.
+
+The device tree is taken from the recording's RAM at the kernel's entry, as the loader left it.
+"""
+
+import functools
+import re
+
+import numpy as np
+import pytest
+
+from ttbr.boot.board import Board
+from ttbr.boot.boot import boot
+from ttbr.boot.loader import custom
+from ttbr.kernel.kernel import Kernel
+
+CASES = [
+    "arm32-vexpress-a9",
+    "board-raspi2b",
+    "arm32-stock-6.1",
+    "arm32-imx6ul",
+    "arm32-virt-lpae",
+]
+STAGES = {
+    "head-mmu-off": "head",
+    "head-done": "head",
+    "memblock-begin": "fixmap",
+    "paging_init-begin": "memblock",
+    "paging_init-end": "paging_init",
+}
+PAGE = 4096
+# What start_kernel finds; at the stop before it the MMU is off and SCTLR still the loader's.
+REGISTERS = ("TTBR0", "TTBR1", "TTBCR", "DACR", "PRRR", "NMRR", "MAIR0", "MAIR1", "SCTLR")
+REGISTERS += ("ID_MMFR0", "ID_MMFR3")
+LINE = re.compile(r"(memblock_\w+): \[0x([0-9a-f]+)-0x([0-9a-f]+)\] (\S+?)\+0x")
+
+
+@functools.lru_cache
+def predicted(truth, case):
+    entry = next(s for s in truth.stages(case) if s["stage"] == "head-entry")
+    registers = entry["registers"]
+    tree_at = int(registers["r2"], 16)
+    memory = truth.stage(case, "head-entry")
+    size = int.from_bytes(read(memory, tree_at + 4, 4), "big")
+    folder = truth.HERE / case
+    kernel = Kernel.from_files(folder / "config.gz", folder / "System.map.zst")
+    board = Board.from_dtb(bytes(read(memory, tree_at, size)))
+    placement = custom(board, int(registers["pc"], 16), tree_at)
+    return boot(board, kernel, placement)
+
+
+def read(memory, address, size):
+    for base, data in memory.items():
+        if base <= address < base + len(data):
+            return data[address - base : address - base + size].tobytes()
+    raise KeyError(f"{address:#x} is in no bank")
+
+
+def table_pages(reader, root, lpae):
+    """Physical addresses of all pages of tables below the root, itself included."""
+    if lpae:
+        pages = [root]
+        entries = np.frombuffer(reader(root, 32), "<u8")
+        pages += [int(entry) & 0xFF_FFFF_F000 for entry in entries]
+        for middle in pages[1:5]:
+            words = np.frombuffer(reader(middle, PAGE), "<u8")
+            tables = words[(words & 3) == 3] & np.uint64(0xFF_FFFF_F000)
+            pages += sorted({int(table) for table in tables})
+        return pages
+    words = np.frombuffer(reader(root, 4 * PAGE), "<u4")
+    tables = words[(words & 3) == 1] & np.uint32(0xFFFF_F000)
+    return [root + step * PAGE for step in range(4)] + sorted({int(table) for table in tables})
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_table_pages_are_equal(truth, case, say):
+    made = predicted(truth, case)
+    lpae = made.machine.kernel.config.enabled("ARM_LPAE")
+    recorded_registers = {s["stage"]: s["registers"] for s in truth.stages(case)}
+    wrong = []
+    for recorded_stage, stage in STAGES.items():
+        memory = truth.stage(case, recorded_stage)
+        image = made.images[stage]
+        mask = ~0xFFF if lpae else ~0x3FFF
+        root = int(recorded_registers[recorded_stage]["TTBR0"], 16) & mask
+        assert root == image.facts.roots["swapper_pg_dir"]
+        pages = set(table_pages(lambda at, size, m=memory: read(m, at, size), root, lpae))
+        pages |= set(table_pages(image.memory.read, root, lpae))
+        equal = {
+            page for page in pages if read(memory, page, PAGE) == image.memory.read(page, PAGE)
+        }
+        say(f"{case} {recorded_stage}: {len(pages)} pages compared, {len(equal)} equal")
+        wrong += [f"{recorded_stage} {page:#x}" for page in sorted(pages - equal)]
+    assert not wrong
+
+
+@pytest.mark.parametrize("case", CASES)
+@pytest.mark.parametrize("recorded_stage", ["head-done", "paging_init-end"])
+def test_registers_are_equal(truth, case, recorded_stage):
+    image = predicted(truth, case).images[STAGES[recorded_stage]]
+    entry = next(s for s in truth.stages(case) if s["stage"] == recorded_stage)
+    there = {
+        name: int(entry["registers"][name], 16) for name in REGISTERS if name in entry["registers"]
+    }
+    compared = {name: image.registers.get(name) for name in there}
+    assert compared == there
+    assert len(there) >= 7
+
+
+@pytest.mark.parametrize("case", ["arm32-vexpress-a9", "arm32-imx6ul", "arm32-virt-lpae"])
+def test_markers_are_those_of_the_kernels_own_dump(truth, case):
+    there = re.findall(r"---\[ (.*) \]---", truth.text(case, "kernel_page_tables.txt"))
+    assert [name for _, name in predicted(truth, case).images["paging_init"].facts.markers] == there
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_memblock_log_is_equal(truth, case, say):
+    try:
+        text = truth.text(case, "console_boot.txt")
+    except FileNotFoundError:
+        text = truth.text(case, "dmesg.txt")
+    # bootmem_init comes next; its first allocation is the memory map
+    text = text[: re.search(r"free_area_init\+|memmap_alloc\+", text).start()]
+    there = [(kind, int(a, 16), int(b, 16), name) for kind, a, b, name in LINE.findall(text)]
+    made = predicted(truth, case)
+    ours = [(e.kind, e.start, e.end, e.function) for e in made.events if e.logged]
+    say(f"{case}: {len(there)} memblock lines of the log, {len(ours)} predicted")
+    assert ours == there
+    assert len(there) >= 9

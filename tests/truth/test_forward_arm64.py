@@ -1,0 +1,212 @@
+"""Forward on arm64: every page of every table, registers and memblock's words, as recorded."""
+
+from __future__ import annotations
+
+import functools
+import re
+from collections.abc import Callable
+from types import ModuleType
+
+import numpy as np
+import pytest
+from forward_arm64 import PAGE, REGISTERS, STAGES, Format, Recording, tables
+
+from ttbr.boot.arm64.state import Arm64
+from ttbr.boot.board import Board
+from ttbr.boot.boot import Boot, boot
+from ttbr.boot.loader import custom
+
+CASES = [
+    "arm64-stock-6.1",
+    "arm64-4k-48",
+    "arm64-4k-39",
+    "board-raspi3b",
+    "arm64-4k-48-numa",
+    "arm64-4k-52",
+    "arm64-4k-52-on-48",
+    "arm64-16k-47",
+    "arm64-64k-42",
+]
+ROOTS = ("init_pg_dir", "swapper_pg_dir", "reserved_pg_dir", "tramp_pg_dir")
+MEMBLOCK = re.compile(
+    r"(memblock_\w+): \[0x([0-9a-f]+)-0x([0-9a-f]+)\] ([\w.]+)\+0x[0-9a-f]+/0x[0-9a-f]+"
+)
+
+
+@functools.lru_cache(maxsize=2)
+def predicted(truth: ModuleType, case: str) -> Boot:
+    return Recording(truth, case).predict()
+
+
+def roots_of(recording: Recording, boot: Boot, stage: str) -> list[tuple[int, int, int]]:
+    """(address, level, entries) of the roots whose tables exist at a stage."""
+    kernel, layout = recording.kernel, boot.machine.arch_state.layout
+    geometry, symbols = layout.geometry, recording.kernel.symbols
+
+    def pa(name: str) -> int:
+        return recording.kernel_at + symbols[name] - symbols["_text"]
+
+    early_c = kernel.release.has("arm64_early_map_in_c")
+    whole = geometry.entries
+    idmap = geometry.root_level(48) if early_c else layout.root_level
+    found = [(pa("init_idmap_pg_dir"), idmap, whole)]
+    if stage == "head-mmu-off":
+        return found
+    if stage == "paging_init-end":
+        found.append((pa("idmap_pg_dir"), idmap, whole))
+    names = [n for n in ROOTS if not (n == "init_pg_dir" and stage == "paging_init-end")]
+    if early_c:
+        names.append("init_pg_dir")
+    return found + [(pa(name), layout.root_level, whole) for name in dict.fromkeys(names)]
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_every_table_page_and_register(
+    truth: ModuleType, case: str, say: Callable[[str], None]
+) -> None:
+    recording = Recording(truth, case)
+    boot = predicted(truth, case)
+    early_c = recording.kernel.release.has("arm64_early_map_in_c")
+    page_shift = boot.machine.arch_state.layout.geometry.page_shift
+    for recorded_stage, recorded in recording.memory():
+        if recorded_stage not in STAGES:
+            continue
+        image = boot.images[STAGES[recorded_stage]]
+        model = image.memory.read
+        registers = recording.registers(recorded_stage)
+        form = Format.of(registers["TCR_EL1"], page_shift)
+        real: dict[int, int] = {}
+        mine: dict[int, int] = {}
+        for root in roots_of(recording, boot, recorded_stage):
+            real |= tables(recorded, form, *root)
+            mine |= tables(model, form, *root)
+        pages = sorted(
+            page
+            for table, size in (real | mine).items()
+            for page in range(table, table + size, PAGE)
+        )
+        wrong = [f"{p:#x}" for p in pages if recorded(p, PAGE) != model(p, PAGE)]
+        equal = len(pages) - len(wrong)
+        say(f"{case} {recorded_stage}: {len(pages)} table pages compared, {equal} equal")
+        assert not wrong, wrong[:10]
+        assert real == mine
+        assert pages
+        if recorded_stage == "head-mmu-off" and not early_c:
+            continue  # the model's head stage ends with the MMU on there
+        predicted_registers = {n: image.registers[n] for n in REGISTERS if n in image.registers}
+        if recorded_stage != "head-mmu-off":
+            assert set(REGISTERS) == set(predicted_registers)
+        for name, value in predicted_registers.items():
+            assert f"{value:#x}" == f"{registers[name]:#x}", (recorded_stage, name)
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_memblock_events_are_the_kernels_words(
+    truth: ModuleType, case: str, say: Callable[[str], None]
+) -> None:
+    try:
+        log = truth.text(case, "console_boot.txt")
+    except FileNotFoundError:
+        log = truth.text(case, "dmesg.txt")
+    # What follows is unflatten_device_tree's first allocation.
+    before, found, _ = log.partition("early_init_dt_alloc_memory_arch")
+    assert found
+    said = [
+        (kind, int(start, 16), int(end, 16), function)
+        for kind, start, end, function in MEMBLOCK.findall(before)
+    ]
+    events = predicted(truth, case).events
+    mine = [(e.kind, e.start, e.end, e.function) for e in events if e.logged]
+    same = sum(a == b for a, b in zip(said, mine, strict=False))
+    say(f"{case}: {len(said)} memblock lines compared, {same} equal, {len(mine)} predicted")
+    assert said
+    for index, (real, model) in enumerate(zip(said, mine, strict=False)):
+        assert model == real, f"line {index}"
+    assert len(mine) == len(said)
+
+
+CONSTANTS = {
+    "PAGE_OFFSET": "page_offset",
+    "PAGE_END": "page_end",
+    "KIMAGE_VADDR": "kimage_vaddr",
+    "MODULES_VADDR": "modules_vaddr",
+    "MODULES_END": "modules_end",
+    "VMALLOC_START": "vmalloc_start",
+    "VMALLOC_END": "vmalloc_end",
+    "VMEMMAP_START": "vmemmap_start",
+    "VMEMMAP_END": "vmemmap_end",
+    "PCI_IO_START": "pci_io_start",
+    "PCI_IO_END": "pci_io_end",
+    "FIXADDR_START": "fixaddr_start",
+    "FIXADDR_TOP": "fixaddr_top",
+    "VA_BITS_MIN": "va_bits_min",
+    "vabits_actual": "va_bits_actual",
+}
+
+
+@pytest.mark.parametrize("case", [case for case in CASES if not case.startswith("board-")])
+def test_the_layout_is_the_kernels(truth: ModuleType, case: str) -> None:
+    state = predicted(truth, case).machine.arch_state
+    said = truth.expected(case)["constants"]
+    compared = {name: field for name, field in CONSTANTS.items() if name in said}
+    assert {name: hex(getattr(state.layout, field)) for name, field in compared.items()} == {
+        name: said[name] for name in compared
+    }
+    assert len(compared) >= 10
+    assert hex(state.memstart) == said["memstart_addr"]
+    try:
+        dump = truth.text(case, "kernel_page_tables.txt")
+    except FileNotFoundError:
+        return
+    names = re.findall(r"---\[ (.*) \]---", dump)
+    assert [name for _, name in state.machine.markers] == names
+
+
+def seed_for(offset: int, memstart: int, state: Arm64) -> int:
+    """A kaslr-seed from which a 6.12 kernel makes an observed offset and memstart_addr."""
+    layout = state.layout
+    room = (layout.vmalloc_end - layout.kimage_vaddr) // 2
+    align = layout.geometry.memstart_align
+    steps = (layout.linear_size - (1 << state.machine.cpu.pa_bits)) // align
+    moved = (-memstart & (1 << 64) - 1) // align + 1  # RAM begins at 1 GiB
+    low = next(s for s in range(1 << 16) if (steps * s) >> 16 == moved)
+    high = ((offset - room // 2) << 64) // room
+    return next(
+        seed
+        for seed in (((high >> 16) + n) << 16 | low for n in range(4))
+        if (room // 2 + (room * seed >> 64)) >> 21 == offset >> 21
+    )
+
+
+def test_a_randomised_kernel(truth: ModuleType, say: Callable[[str], None]) -> None:
+    """After boot its tables are the predicted ones, but for what the kernel changes later."""
+    case = "arm64-4k-48-kaslr"
+    recording, said = Recording(truth, case), truth.expected(case)
+    offset, memstart = int(said["kaslr_offset"], 16), int(said["memstart_addr"], 16)
+    blob = bytearray(truth.data(case, "fdt.dtb"))
+    board = Board.from_dtb(bytes(blob))
+    placement = custom(board, recording.kernel_at, 0x4820_0000)
+    first = boot(board, recording.kernel, placement, kaslr_offset=offset)
+    seed = board.tree.root.child("chosen").prop("kaslr-seed").offset
+    assert blob[seed : seed + 8] == bytes(8)  # the recorded kernel has consumed it
+    blob[seed : seed + 8] = seed_for(offset, memstart, first.machine.arch_state).to_bytes(8, "big")
+    made = boot(Board.from_dtb(bytes(blob)), recording.kernel, placement)
+    assert made.machine.kaslr_offset == offset
+    state = made.machine.arch_state
+    assert state.memstart == memstart
+
+    image, ram = made.images["paging_init"], truth.ram(case)
+    ((base, data),) = ram.items()
+    root = image.facts.roots["swapper_pg_dir"]
+    changed = kept = 0
+    for table, size in tables(image.memory.read, Format(12), root, 0, 512):
+        mine = np.frombuffer(image.memory.read(table, size), "<u8")
+        real = data[table - base : table - base + size].view("<u8")
+        differs = mine != real
+        kept += int((~differs).sum())
+        changed += int(differs.sum())
+        # Later: read-only (WRITE off, RDONLY on), init code unmapped, new mappings.
+        became = (real[differs] ^ mine[differs]) & ~np.uint64(1 << 51 | 1 << 7)
+        assert not became[(mine[differs] != 0) & (real[differs] != 0)].any()
+    say(f"{case}: {kept} entries as predicted, {changed} changed after paging_init")
+    assert kept > 50 * changed
