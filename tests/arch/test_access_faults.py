@@ -74,3 +74,34 @@ def test_a_fault_says_everything_in_one_line() -> None:
     fault = Fault(FaultKind.TRANSLATION, 2, 0x1000, text="the descriptor is 0")
     assert str(fault) == "translation fault, level 2, at 0x1000 (the descriptor is 0)"
     assert str(Fault(FaultKind.EXTERNAL, None, 0)) == "external abort on table walk fault, at 0x0"
+
+
+@pytest.mark.parametrize(
+    ("bits", "epan", "refused"),
+    [
+        (0x0060_0000_0000_0743, False, True),  # EL0 reads and writes
+        (0x0060_0000_0000_07C3, False, True),  # EL0 reads
+        (0x0060_0000_0000_0703, False, False),  # the kernel's own
+        (0x0020_0000_0000_0783, False, False),  # EL0 executes only
+        (0x0020_0000_0000_0783, True, True),
+        (0x0060_0000_0000_0783, True, False),
+    ],
+)
+def test_pan_keeps_the_kernel_out_of_what_el0_can_access(
+    bits: int, epan: bool, refused: bool
+) -> None:
+    regime = make_regime("arm64-4k", controls=Controls(epan=epan))
+    attributes = regime.attributes(bits, 3)
+
+    def fault(access: Access) -> Fault | None:
+        return check_access(regime.controls, attributes, access, 3, VA, pan=True)
+
+    found = fault(Access.EL1_READ)
+    assert (found is not None) == refused
+    if found is not None:
+        assert found.kind is FaultKind.PERMISSION
+        assert "PSTATE.PAN" in found.text
+    # Neither fetching nor what EL0 does is PAN's business
+    for access in (Access.EL1_EXECUTE, Access.EL0_READ, Access.EL0_EXECUTE):
+        without = check_access(regime.controls, attributes, access, 3, VA)
+        assert fault(access) == without

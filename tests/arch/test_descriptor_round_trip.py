@@ -97,7 +97,7 @@ def test_attributes_never_fail_on_a_leaf(name: str, level: int, data: st.DataObj
         return
     attributes = regime.attributes(desc, level, limits)
     assert attributes.as_dict()["memory"] == attributes.memory
-    assert attributes.summary().startswith("el1:")
+    assert attributes.summary().startswith(f"el{attributes.exception_levels[0]}:")
     bits = int(regime.format.attribute_bits(array(desc), level)[0])
     without_address = regime.attributes(bits, level, limits)
     assert without_address == attributes

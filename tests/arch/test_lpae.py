@@ -9,7 +9,7 @@ import pytest
 from ttbr.arch.attributes import Attributes, Controls
 from ttbr.arch.format import Kind
 from ttbr.arch.lpae import LPAE
-from ttbr.arch.regime import make_regime
+from ttbr.arch.regime import RegimePair, make_regime
 
 # kernel-rules 15: MAIR1 ff000004, MAIR0 eeaa4400
 LINUX_MAIR = 0xFF000004_EEAA4400
@@ -96,3 +96,22 @@ def test_no_contiguous_range_at_level_1() -> None:
     assert LPAE.span(0x701 | 1 << 52, 1) == 1 << 30
     assert LPAE.span(0x701 | 1 << 52, 2) == 1 << 25
     assert LPAE.span(0x703 | 1 << 52, 3) == 1 << 16
+
+
+def test_hierarchical_permissions_off_with_ttbcr2() -> None:
+    ttbcr = 1 << 31 | 1 << 6  # EAE, T2E
+    table_limits = 0b1110  # XNTable, APTable
+    page = 0x743
+    on = RegimePair.from_registers({"TTBCR": ttbcr, "TTBCR2": 0, "SCTLR": 0}).lower
+    off = RegimePair.from_registers({"TTBCR": ttbcr, "TTBCR2": 1 << 9, "SCTLR": 0}).lower
+    assert on is not None
+    assert off is not None
+    assert on.attributes(page, 3, table_limits).permissions(0) == "---"
+    assert off.attributes(page, 3, table_limits).permissions(0) == "rwx"
+    assumed = RegimePair.from_registers({"TTBCR": ttbcr, "SCTLR": 0}).lower
+    assert assumed is not None
+    assert any("TTBCR2" in text for text in assumed.unknown)
+    # Without T2E the register does not count
+    unused = RegimePair.from_registers({"TTBCR": 1 << 31, "TTBCR2": 1 << 9, "SCTLR": 0}).lower
+    assert unused is not None
+    assert not unused.controls.hpd

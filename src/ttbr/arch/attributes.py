@@ -16,7 +16,10 @@ class Controls:
     SCTLR.AFE; ``dacr``; ``wxn`` and ``uwxn`` of SCTLR; ``hpd`` hierarchical permissions disabled;
     ``ha`` and ``hd`` hardware update of access flag and dirty state; ``e0pd`` no EL0 access to this
     half; ``shareability`` TCR_EL1.SHn, which replaces the descriptor's where LPA2 took its bits;
-    ``pxn`` PXN exists; ``device_outer`` Device memory is always Outer Shareable (LPAE exists).
+    ``pxn`` PXN exists; ``device_outer`` Device memory is always Outer Shareable (LPAE exists);
+    ``epan`` SCTLR_EL1.EPAN; ``fwb`` HCR_EL2.FWB and ``xnx`` FEAT_XNX, both of stage 2.
+    ``stage`` is 1 or 2. ``exception_levels`` are those that permissions are given for, the
+    privileged one first.
     """
 
     mair: tuple[int, ...] | None = None
@@ -34,6 +37,11 @@ class Controls:
     shareability: int = 0
     pxn: bool = True
     device_outer: bool = True
+    epan: bool = False
+    fwb: bool = False
+    xnx: bool = True
+    stage: int = 1
+    exception_levels: tuple[int, ...] = (1, 0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +53,9 @@ class Attributes:
     ``inner``, ``reserved``, ``unknown``. Permissions are those after table limits, WXN and domain.
     ``attr_index`` is the index that selected the memory type, ``software`` the bits that the
     hardware leaves to software, ``domain`` the domain of a short descriptor.
+
+    ``exception_levels`` are those that the permissions are about: EL1 and EL0, or in the tables of
+    EL2 and EL3 (2, 0), (2,) and (3,). The first is the privileged one; ``el1_…`` are its.
     """
 
     memory: str
@@ -66,13 +77,20 @@ class Attributes:
     domain: int | None
     attr_index: int
     software: int
+    exception_levels: tuple[int, ...] = (1, 0)
 
     def as_dict(self) -> dict[str, Any]:
-        """The attributes by name, ready for JSON."""
-        return asdict(self)
+        """The attributes by name, ready for JSON; permissions under the exception level's name."""
+        fields = asdict(self)
+        levels = fields.pop("exception_levels")
+        return {
+            name.replace("el1_", f"el{levels[0]}_"): value
+            for name, value in fields.items()
+            if 0 in levels or not name.startswith("el0_")
+        }
 
     def permissions(self, level: int) -> str:
-        """``rwx`` of exception level 0 or 1, with ``-`` for what is not allowed."""
+        """``rwx`` of EL0, or for another level of the privileged one; ``-`` for what is not."""
         if level == 0:
             flags = self.el0_read, self.el0_write, self.el0_execute
         else:
@@ -81,7 +99,8 @@ class Attributes:
 
     def summary(self) -> str:
         """One short line: ``el1:rw- el0:--- Normal WB inner``."""
-        words = [f"el1:{self.permissions(1)}", f"el0:{self.permissions(0)}", self.memory]
+        words = [f"el{level}:{self.permissions(level)}" for level in self.exception_levels]
+        words.append(self.memory)
         if self.inner != "-":
             inner, outer = self.inner.split()[0], self.outer.split()[0]
             words.append(inner if inner == outer else f"{inner}/{outer}")

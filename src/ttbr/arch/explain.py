@@ -18,10 +18,10 @@ __all__ = ["FORMATS", "Explanation", "explain_descriptor", "explain_register"]
 
 _LEAVES = (Kind.BLOCK, Kind.PAGE)
 _INVALID = (Kind.INVALID, Kind.RESERVED)
-_LARGE_REGISTER_FORMATS = ("lpae", "arm64-4k-lpa2", "arm64-16k-lpa2", "arm64-64k-lpa")
-"""Formats under which TTBRn holds its address in the large form."""
+_LARGE_REGISTER_FORMATS = tuple(name for name in FORMATS if "lpa" in name)
+"""Formats under which TTBRn holds its address in the large form (lpae, lpa, lpa2)."""
 _MEMORY_REGISTERS: Mapping[str, str] = {
-    "vmsav8-64": "MAIR_EL1",
+    "vmsav8-64": "MAIR_ELx",
     "lpae": "MAIR1:MAIR0",
     "short": "NMRR:PRRR",
 }
@@ -149,7 +149,10 @@ def _notes(format_name: str, kind: Kind, attributes: Attributes | None) -> Itera
         return
     if attributes.memory == UNKNOWN:
         yield f"the memory type is what {_MEMORY_REGISTERS[format_name]} says: give it with --mair"
-    if format_name == "short":
+    if format_name == "vmsav8-64-stage2":
+        yield "permissions are those that stage 2 allows to EL1 and EL0: stage 1 may take them away"
+        yield "the memory type is that of HCR_EL2.FWB = 0, and stage 1 may lower it"
+    elif format_name == "short":
         yield "permissions are those for SCTLR.AFE = 0 and a domain that is client in DACR"
         if kind is Kind.PAGE:
             yield "domain, PXN and NS are those of the table descriptor above"

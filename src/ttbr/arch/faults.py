@@ -40,7 +40,10 @@ class Fault:
 
 
 class Access(StrEnum):
-    """An access by exception level and kind."""
+    """An access by exception level and kind.
+
+    EL1 stands for the privileged level of the tables: EL2 or EL3 in theirs.
+    """
 
     EL0_READ = "el0-read"
     EL0_WRITE = "el0-write"
@@ -54,6 +57,11 @@ class Access(StrEnum):
         """From EL0 (PL0)."""
         return self.value.startswith("el0")
 
+    @property
+    def executes(self) -> bool:
+        """Fetches an instruction."""
+        return self.value.endswith("execute")
+
     def allowed(self, attributes: Attributes) -> bool:
         """Whether the permissions of ``attributes`` allow it."""
         return bool(getattr(attributes, self.value.replace("-", "_")))
@@ -64,12 +72,19 @@ _NO_ACCESS_DOMAINS = (0b00, 0b10)
 
 
 def check_access(
-    controls: Controls, attributes: Attributes, access: Access, level: int, va: int
+    controls: Controls,
+    attributes: Attributes,
+    access: Access,
+    level: int,
+    va: int,
+    *,
+    pan: bool = False,
 ) -> Fault | None:
     """The fault that ``access`` to ``va`` takes on a leaf found at ``level``, or None.
 
     In the architecture's order: access flag (unless the hardware sets it), domain, permission.
-    E0PD comes first, because it ends the translation before the tables are read.
+    E0PD comes first, because it ends the translation before the tables are read. ``pan`` is
+    PSTATE.PAN: privileged data accesses to what EL0 can reach fault (DDI 0487, D8.4).
     """
     if controls.e0pd and access.unprivileged:
         text = "E0PD keeps EL0 out of this half of the address space"
@@ -85,4 +100,13 @@ def check_access(
         return Fault(FaultKind.DOMAIN, level, va, text=f"DACR gives no access to domain {domain}")
     if not access.allowed(attributes):
         return Fault(FaultKind.PERMISSION, level, va, text=f"{access} is not allowed")
+    if pan and not (access.unprivileged or access.executes) and _of_el0(controls, attributes):
+        text = f"PSTATE.PAN keeps {access} out of what EL0 can access"
+        return Fault(FaultKind.PERMISSION, level, va, text=text)
     return None
+
+
+def _of_el0(controls: Controls, attributes: Attributes) -> bool:
+    """Whether PAN applies: stage 1 gives EL0 data access, or with EPAN also execution."""
+    data = attributes.el0_read or attributes.el0_write
+    return controls.stage == 1 and (data or (controls.epan and attributes.el0_execute))

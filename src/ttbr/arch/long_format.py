@@ -89,6 +89,8 @@ class LongFormat:
 
     entry_size = 8
     last_level = LAST_LEVEL
+    limit_bits = PXN_TABLE | XN_TABLE | AP_TABLE_NO_EL0 | AP_TABLE_READ_ONLY | NS_TABLE
+    """The bits of ``limits`` that table descriptors of the format have."""
 
     def __init__(self, name: str, title: str, source: str, levels: Mapping[int, LevelLayouts]):
         self.name = name
@@ -137,7 +139,7 @@ class LongFormat:
 
     def limits(self, desc: NDArray[np.uint64], level: int) -> NDArray[np.uint16]:
         """See ``DescriptorFormat.limits``; every level has them in the same bits."""
-        return (desc >> np.uint64(LIMITS_LOW)).astype(np.uint16)
+        return (desc >> np.uint64(LIMITS_LOW)).astype(np.uint16) & np.uint16(self.limit_bits)
 
     def span(self, bits: int, level: int) -> int:
         """See ``DescriptorFormat.span``."""

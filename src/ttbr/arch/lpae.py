@@ -57,6 +57,9 @@ class LpaeFormat(LongFormat):
     def attributes(self, bits: int, level: int, limits: int, controls: Controls) -> Attributes:
         """Effective attributes of a block or page (Arm ARM DDI 0406C, B3.7, B3.8.4)."""
         field = self.leaf_layout(level).decode(bits)
+        non_secure = bool(field["NS"] or limits & long_format.NS_TABLE)
+        if controls.hpd:
+            limits = 0
         index = field["AttrIndx"]
         memory = UNKNOWN_TYPE if controls.mair is None else MAIR_V7[controls.mair[index]]
         write = not field["AP"] & 0b10 and not limits & long_format.AP_TABLE_READ_ONLY
@@ -84,7 +87,7 @@ class LpaeFormat(LongFormat):
             non_global=bool(field["nG"]),
             contiguous=bool(field["contiguous"]) and self.levels[level].contiguous > 1,
             guarded=False,
-            non_secure=bool(field["NS"] or limits & long_format.NS_TABLE),
+            non_secure=non_secure,
             domain=None,
             attr_index=index,
             software=field["software"],

@@ -143,6 +143,33 @@ def remapped_shareability(prrr: int, index: int, shareable: int, kind: MemoryTyp
     return "inner" if prrr >> 24 + index & 1 else "outer"
 
 
+_STAGE_2_DEVICES: Final = {
+    0b0000: MemoryType("Device-nGnRnE"),
+    0b0001: MemoryType("Device-nGnRE"),
+    0b0010: MemoryType("Device-nGRE"),
+    0b0011: MemoryType("Device-GRE"),
+}
+_STAGE_2_CACHE: Final = {0b01: "NC", 0b10: "WT", 0b11: "WB"}
+
+STAGE_2: Final[dict[int, MemoryType]] = _STAGE_2_DEVICES | {
+    outer << 2 | inner: MemoryType("Normal", _STAGE_2_CACHE[inner], _STAGE_2_CACHE[outer])
+    for outer in _STAGE_2_CACHE
+    for inner in _STAGE_2_CACHE
+}
+"""MemAttr[3:0] of stage 2 with HCR_EL2.FWB = 0 (DDI 0487, D8.6); others are reserved.
+
+It is the most that stage 2 allows: stage 1 can make memory less cacheable.
+"""
+
+AS_STAGE_1: Final = MemoryType("as stage 1")
+STAGE_2_FORCED: Final[dict[int, MemoryType]] = _STAGE_2_DEVICES | {
+    0b0101: MemoryType("Normal", "NC", "NC"),
+    0b0110: MemoryType("Normal", "WB", "WB"),
+    0b0111: AS_STAGE_1,
+}
+"""MemAttr[3:0] of stage 2 with HCR_EL2.FWB = 1 (DDI 0487, D8.6); others are reserved."""
+
+
 def mair_bytes(mair: int) -> tuple[int, ...]:
     """The eight attribute bytes of MAIR_EL1 or MAIR1:MAIR0, index 0 first."""
     return tuple(mair >> 8 * index & 0xFF for index in range(8))

@@ -9,9 +9,11 @@ from ttbr.arch.faults import Fault, FaultKind
 from ttbr.arch.memory_types import mair_bytes
 from ttbr.arch.registers import known_registers
 from ttbr.arch.tcr import regimes_from_tcr, vmsav8_64_regime
+from ttbr.arch.tcr_el2_el3 import is_vhe_host, single_regime
 from ttbr.arch.translation_regime import Level, MissingRegister, TranslationRegime
 from ttbr.arch.ttbcr import lpae_regime, regimes_from_ttbcr, short_regime
 from ttbr.arch.vmsav8_64 import Output
+from ttbr.arch.vtcr import stage2_regime
 from ttbr.errors import InputError
 
 __all__ = [
@@ -44,11 +46,16 @@ class RegimePair:
     def from_registers(cls, registers: Mapping[str, int]) -> "RegimePair":
         """The regimes that register values by name describe.
 
-        With TCR_EL1 it is AArch64, otherwise TTBCR says which format. Raises MissingRegister if
-        there is neither. Other registers that are missing leave attributes ``unknown`` or at the
-        value that ``TranslationRegime.unknown`` names.
+        With TCR_EL1 it is AArch64, otherwise TTBCR says which format. A host with VHE (HCR_EL2.E2H
+        and TGE) is described by TCR_EL2 instead. Raises MissingRegister if there is none of them.
+        Other registers that are missing leave attributes ``unknown`` or at the value that
+        ``TranslationRegime.unknown`` names.
         """
         named = known_registers(registers)
+        if is_vhe_host(named):
+            if "TCR_EL2" not in named:
+                raise MissingRegister("TCR_EL2")
+            return cls(*regimes_from_tcr(named, 2), 64)
         if "TCR_EL1" in named:
             return cls(*regimes_from_tcr(named), 64)
         if "TTBCR" in named:
@@ -65,13 +72,13 @@ class RegimePair:
             number = int(self.upper is not None and self.upper.contains(va))
         chosen = self.upper if number else self.lower
         if chosen is None:
-            text = f"TCR_EL1.TG{number} is reserved: TTBR{number}_EL1 has no granule"
+            text = f"TCR_ELx.TG{number} is reserved: TTBR{number}_ELx has no granule"
             return Fault(FaultKind.TRANSLATION, 0, va, text=text)
         if not chosen.contains(va):
             text = "the address is outside what TTBR0 and TTBR1 cover"
             return Fault(FaultKind.TRANSLATION, chosen.fault_level, va, text=text)
         if chosen.disabled:
-            text = f"walks through TTBR{number} are disabled"
+            text = f"walks through {chosen.root_register} are disabled"
             return Fault(FaultKind.TRANSLATION, chosen.fault_level, va, text=text)
         return chosen
 
@@ -86,7 +93,15 @@ _ARM64_FORMATS: Final[Mapping[str, tuple[int, Output]]] = {
 }
 """Granule and address form by the name of the format."""
 
-FORMATS: Final = (*_ARM64_FORMATS, "lpae", "short")
+_STAGE_2, _EL2 = "-stage2", "-el2"
+
+FORMATS: Final = (
+    *_ARM64_FORMATS,
+    "lpae",
+    "short",
+    *(f"{name}{_STAGE_2}" for name in _ARM64_FORMATS),
+    *(f"{name}{_EL2}" for name in _ARM64_FORMATS),
+)
 """The names of descriptor formats that ``make_regime`` and ``ttbr explain`` know."""
 
 
@@ -107,9 +122,16 @@ def make_regime(
     unknown name or a size that the format cannot have.
     """
     controls = _with_memory_types(controls or Controls(), format_name, mair)
-    if format_name in _ARM64_FORMATS:
-        granule, output = _ARM64_FORMATS[format_name]
+    base = format_name.removesuffix(_STAGE_2).removesuffix(_EL2)
+    if base in _ARM64_FORMATS and format_name in FORMATS:
+        granule, output = _ARM64_FORMATS[base]
         bits = _checked(format_name, va_bits, 17 if granule == 0x10000 else 16, output.bits)
+        if format_name.endswith(_STAGE_2):
+            controls = replace(controls, stage=2)
+            return stage2_regime(granule, bits, output=output, controls=controls)
+        if format_name.endswith(_EL2):
+            controls = replace(controls, exception_levels=(2,))
+            return single_regime(granule, bits, output=output, controls=controls)
         return vmsav8_64_regime(granule, bits, upper=upper, output=output, controls=controls)
     makers: Mapping[str, Callable[[int], TranslationRegime]] = {
         "lpae": lambda size: lpae_regime(size, 0, upper=upper, controls=controls),

@@ -16,6 +16,8 @@ from ttbr.arch.register_fields import (
 )
 
 _SOURCE: Final = "Arm ARM DDI 0406C, "
+_PBHA: Final = range(59, 63)
+"""Bits of long descriptors that hardware may use."""
 
 TTBCR: Final = Layout(
     "TTBCR",
@@ -54,6 +56,22 @@ TTBCR_LPAE: Final = Layout(
     f"{_SOURCE}B4.1 TTBCR, Long-descriptor format",
 )
 """TTBCR with EAE = 1."""
+
+TTBCR2: Final = Layout(
+    "TTBCR2",
+    32,
+    tile(
+        32,
+        (
+            *(flag(f"HWU1{bit}", bit - 44, f"hardware may use bit {bit}, TTBR1") for bit in _PBHA),
+            *(flag(f"HWU0{bit}", bit - 48, f"hardware may use bit {bit}, TTBR0") for bit in _PBHA),
+            flag("HPD1", 10, "APTable, PXNTable and XNTable are ignored, TTBR1"),
+            flag("HPD0", 9, "APTable, PXNTable and XNTable are ignored, TTBR0"),
+        ),
+    ),
+    "Arm ARM DDI 0487, G8.2 TTBCR2",
+)
+"""TTBCR2, in use with TTBCR.EAE and T2E (ARMv8.2)."""
 
 TTBR: Final = Layout(
     "TTBR",

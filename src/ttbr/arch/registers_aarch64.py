@@ -24,7 +24,8 @@ PHYSICAL_SIZES: Final[Mapping[int, int]] = {0: 32, 1: 36, 2: 40, 3: 42, 4: 44, 5
 """TCR_EL1.IPS and ID_AA64MMFR0_EL1.PARange → physical address bits."""
 
 
-def _granules(table: Mapping[int, int]) -> dict[int, str]:
+def granule_names(table: Mapping[int, int]) -> dict[int, str]:
+    """``4K``, ``16K`` or ``64K`` by the value of a TGn field."""
     return {code: f"{size >> 10}K" for code, size in table.items()}
 
 
@@ -67,12 +68,12 @@ TCR_EL1: Final = Layout(
                 "physical address size",
                 {code: f"{bits} bits" for code, bits in PHYSICAL_SIZES.items()},
             ),
-            Field("TG1", 31, 30, "granule of TTBR1", _granules(GRANULES_TG1)),
+            Field("TG1", 31, 30, "granule of TTBR1", granule_names(GRANULES_TG1)),
             *walk_fields(1, 24),
             flag("EPD1", 23, "table walks through TTBR1", WALKS),
             flag("A1", 22, "the ASID is in", {0: "TTBR0", 1: "TTBR1"}),
             Field("T1SZ", 21, 16, "TTBR1 covers 2^(64-T1SZ) bytes"),
-            Field("TG0", 15, 14, "granule of TTBR0", _granules(GRANULES_TG0)),
+            Field("TG0", 15, 14, "granule of TTBR0", granule_names(GRANULES_TG0)),
             *walk_fields(0, 8),
             flag("EPD0", 7, "table walks through TTBR0", WALKS),
             Field("T0SZ", 5, 0, "TTBR0 covers 2^(64-T0SZ) bytes"),
@@ -81,13 +82,13 @@ TCR_EL1: Final = Layout(
     f"{_SOURCE}TCR_EL1",
 )
 
-_CNP: Final = flag("CnP", 0, "common not private: shared with other processors")
+CNP: Final = flag("CnP", 0, "common not private: shared with other processors")
 _ASID: Final = Field("ASID", 63, 48, "address space identifier")
 
 TTBR_EL1: Final = Layout(
     "TTBR_EL1",
     64,
-    (_ASID, Field("BADDR[47:1]", 47, 1, "table address"), _CNP),
+    (_ASID, Field("BADDR[47:1]", 47, 1, "table address"), CNP),
     f"{_SOURCE}TTBR0_EL1, TTBR1_EL1",
     (("BADDR[47:1]", 1),),
 )
@@ -102,7 +103,7 @@ TTBR_EL1_52: Final = Layout(
             _ASID,
             Field("BADDR[47:6]", 47, 6, "table address"),
             Field("BADDR[51:48]", 5, 2, "table address, bits 51:48"),
-            _CNP,
+            CNP,
         ),
     ),
     f"{_SOURCE}TTBR0_EL1, TTBR1_EL1 (TCR_EL1.DS = 1, or 64K granule and IPS = 0b110)",

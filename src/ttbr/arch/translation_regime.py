@@ -39,18 +39,20 @@ class Level:
 
 @dataclass(frozen=True, slots=True)
 class TranslationRegime:
-    """The translation through one TTBR.
+    """The translation through one TTBR, whose name is ``root_register``.
 
     ``base`` is the address that entry 0 of the root maps; ``first`` and ``last`` (inclusive) are
     the addresses for which the hardware uses this TTBR: with AArch32 they can be a part of what the
     root could map. ``levels`` start with the root's. ``output_bits`` is the physical address size
     beyond which an address size fault is taken. ``disabled`` is EPDn (PDn), ``fault_level`` the
-    level of faults taken before the walk. ``unknown`` says what was taken for granted because a
-    register is missing.
+    level of faults taken before the walk. ``tbi``: the top byte of addresses is ignored; with
+    ``tbid`` not when an instruction is fetched. ``unknown`` says what was taken for granted because
+    a register is missing.
     """
 
     format: DescriptorFormat
     ttbr: int
+    root_register: str
     ttbr_layout: Layout
     base: int
     first: int
@@ -62,6 +64,7 @@ class TranslationRegime:
     fault_level: int
     disabled: bool = False
     tbi: bool = False
+    tbid: bool = False
     unknown: tuple[str, ...] = ()
 
     @property
@@ -84,9 +87,12 @@ class TranslationRegime:
             raise ValueError(f"a root of {self.root_size} bytes cannot be at {root:#x}")
         return value
 
-    def canonical(self, va: int) -> int:
-        """``va`` without the tag that TBI ignores; without TBI, ``va``."""
-        if not self.tbi:
+    def canonical(self, va: int, *, fetch: bool = False) -> int:
+        """``va`` without the tag that TBI ignores; without TBI, ``va``.
+
+        ``fetch`` is for the address of an instruction, whose tag TBID lets count.
+        """
+        if not self.tbi or (fetch and self.tbid):
             return va
         tag = (1 << 64) - (1 << _TAG_SHIFT)
         return va | tag if va >> _TAG_SHIFT - 1 & 1 else va & ~tag

@@ -1,6 +1,7 @@
 """Translation regimes of AArch32 PL1&0, from TTBCR and its company."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Final
 
 from ttbr.arch import lpae as lpae_format
@@ -8,7 +9,15 @@ from ttbr.arch import short as short_format
 from ttbr.arch.attributes import Controls
 from ttbr.arch.lpae import LPAE
 from ttbr.arch.memory_types import mair_bytes
-from ttbr.arch.registers_aarch32 import ID_MMFR0, SCTLR, TTBCR, TTBCR_LPAE, TTBR, TTBR_LPAE
+from ttbr.arch.registers_aarch32 import (
+    ID_MMFR0,
+    SCTLR,
+    TTBCR,
+    TTBCR2,
+    TTBCR_LPAE,
+    TTBR,
+    TTBR_LPAE,
+)
 from ttbr.arch.short import short
 from ttbr.arch.translation_regime import Level, TranslationRegime, levels_of
 from ttbr.errors import InputError
@@ -49,6 +58,7 @@ def short_regime(
     return TranslationRegime(
         format=short(controls.pxn),
         ttbr=int(upper),
+        root_register=f"TTBR{int(upper)}",
         ttbr_layout=TTBR,
         base=0,
         first=first,
@@ -91,6 +101,7 @@ def lpae_regime(
     return TranslationRegime(
         format=LPAE,
         ttbr=int(upper),
+        root_register=f"TTBR{int(upper)}",
         ttbr_layout=TTBR_LPAE,
         base=base,
         first=first,
@@ -119,7 +130,7 @@ def regimes_from_ttbcr(registers: Mapping[str, int]) -> Pair:
     remap = _either(registers, "PRRR", "MAIR0"), _either(registers, "NMRR", "MAIR1")
     unknown: list[str] = []
     if is_long(registers["TTBCR"]):
-        return _long_pair(registers["TTBCR"], sctlr, remap, known_sctlr is None)
+        return _long_pair(registers, sctlr, remap, known_sctlr is None)
     if known_sctlr is None:
         unknown.append("SCTLR is not known: memory types are unknown; AFE, WXN and EE taken as 0")
     elif sctlr["TRE"] and None in remap:
@@ -151,10 +162,16 @@ def regimes_from_ttbcr(registers: Mapping[str, int]) -> Pair:
 
 
 def _long_pair(
-    value: int, sctlr: Mapping[str, int], mair: tuple[int | None, int | None], no_sctlr: bool
+    registers: Mapping[str, int],
+    sctlr: Mapping[str, int],
+    mair: tuple[int | None, int | None],
+    no_sctlr: bool,
 ) -> Pair:
-    ttbcr = TTBCR_LPAE.decode(value)
+    ttbcr = TTBCR_LPAE.decode(registers["TTBCR"])
     unknown: list[str] = []
+    ttbcr2 = TTBCR2.decode(registers.get("TTBCR2", 0) if ttbcr["T2E"] else 0)
+    if ttbcr["T2E"] and "TTBCR2" not in registers:
+        unknown.append("TTBCR2 is not known: hierarchical permissions are taken as enabled")
     if no_sctlr:
         unknown.append("SCTLR is not known: WXN, UWXN and EE are taken as 0")
     low, high = mair
@@ -168,9 +185,12 @@ def _long_pair(
     sizes = ttbcr["T0SZ"], ttbcr["T1SZ"]
 
     def half(upper: bool) -> TranslationRegime:
-        disabled = bool(ttbcr[f"EPD{int(upper)}"])
         return lpae_regime(
-            *sizes, upper=upper, controls=controls, disabled=disabled, unknown=tuple(unknown)
+            *sizes,
+            upper=upper,
+            controls=replace(controls, hpd=bool(ttbcr2[f"HPD{int(upper)}"])),
+            disabled=bool(ttbcr[f"EPD{int(upper)}"]),
+            unknown=tuple(unknown),
         )
 
     return half(False), half(True) if any(sizes) else None

@@ -98,27 +98,70 @@ def _address_fields(lowest: int, output: Output) -> dict[Field, int]:
     return fields | ({wide[0]: wide[1]} if wide else {})
 
 
-def _layout(title: str, fields: tuple[Field, ...], address: dict[Field, int]) -> Layout:
+def _layout(
+    title: str, fields: tuple[Field, ...], address: dict[Field, int], source: str
+) -> Layout:
     pieces = tuple((field.name, lowest) for field, lowest in address.items())
-    return Layout(title, 64, tile(64, (*fields, *address)), SOURCE, pieces)
+    return Layout(title, 64, tile(64, (*fields, *address)), source, pieces)
 
 
-def _leaf(title: str, shift: int, level: int, output: Output) -> Layout:
-    """The field table of a leaf that maps ``1 << shift`` bytes."""
-    fields = _LEAF_FIELDS
+def _leaf(
+    title: str, own: tuple[Field, ...], shift: int, level: int, output: Output, source: str
+) -> Layout:
+    """The field table of a leaf that maps ``1 << shift`` bytes and has ``own`` fields."""
+    fields = own
     if output is not Output.LPA2:
         fields = (*fields, _SH)
     if level != LAST_LEVEL:
         fields = (*fields, _NT)
     kind = "page" if level == LAST_LEVEL else "block"
-    return _layout(f"{title} level {level} {kind}", fields, _address_fields(shift, output))
+    return _layout(f"{title} level {level} {kind}", fields, _address_fields(shift, output), source)
 
 
-def _table(title: str, granule: Granule, output: Output) -> Layout:
-    """The field table of table descriptors, which every level shares."""
+def _table(
+    title: str, own: tuple[Field, ...], granule: Granule, output: Output, source: str
+) -> Layout:
+    """The field table of table descriptors with ``own`` fields, which every level shares."""
     low_ignored = (ignored(11, 10), ignored(7, 2)) if output is Output.LPA2 else (ignored(11, 2),)
     address = _address_fields(granule.shift, output)
-    return _layout(f"{title} table", (*_TABLE_FIELDS, *low_ignored), address)
+    return _layout(f"{title} table", (*own, *low_ignored), address, source)
+
+
+def format_title(name: str, granule: int, output: Output) -> str:
+    """What the field tables of a form are called; ValueError if the granule does not have it."""
+    if output not in (Output.BITS_48, GRANULES[granule].wide):
+        raise ValueError(f"a granule of {granule:#x} bytes has no {output.value} addresses")
+    suffix = "" if output is Output.BITS_48 else f" {output.name}"
+    return f"VMSAv8-64 {name}{granule >> 10}K{suffix}"
+
+
+def level_layouts(
+    title: str,
+    granule: int,
+    output: Output,
+    *,
+    leaf: tuple[Field, ...],
+    table: tuple[Field, ...],
+    source: str,
+) -> dict[int, LevelLayouts]:
+    """The field tables of all levels of a granule, made of what its leaves and tables have.
+
+    Addresses, the shareability and nT come on top: all kinds of descriptors have them alike.
+    """
+    facts = GRANULES[granule]
+    blocks = facts.block_levels if output is Output.BITS_48 else facts.block_levels_52
+    of_tables = _table(title, table, facts, output, source)
+    levels = {}
+    for level in range(facts.start_level(output.bits), LAST_LEVEL + 1):
+        shift = facts.shift + (LAST_LEVEL - level) * facts.stride
+        is_leaf = level == LAST_LEVEL or level in blocks
+        levels[level] = LevelLayouts(
+            shift,
+            of_tables if level < LAST_LEVEL else None,
+            _leaf(title, leaf, shift, level, output, source) if is_leaf else None,
+            facts.contiguous.get(level, 1),
+        )
+    return levels
 
 
 class VmsaV8Format(LongFormat):
@@ -128,24 +171,10 @@ class VmsaV8Format(LongFormat):
     """
 
     def __init__(self, granule: int, output: Output) -> None:
-        facts = GRANULES[granule]
-        if output not in (Output.BITS_48, facts.wide):
-            raise ValueError(f"a granule of {granule:#x} bytes has no {output.value} addresses")
-        wide = output is not Output.BITS_48
-        blocks = facts.block_levels_52 if wide else facts.block_levels
-        suffix = f" {output.name}" if wide else ""
-        title = f"VMSAv8-64 {granule >> 10}K{suffix}"
-        table = _table(title, facts, output)
-        levels = {}
-        for level in range(facts.start_level(output.bits), LAST_LEVEL + 1):
-            shift = facts.shift + (LAST_LEVEL - level) * facts.stride
-            is_leaf = level == LAST_LEVEL or level in blocks
-            levels[level] = LevelLayouts(
-                shift,
-                table if level < LAST_LEVEL else None,
-                _leaf(title, shift, level, output) if is_leaf else None,
-                facts.contiguous.get(level, 1),
-            )
+        title = format_title("", granule, output)
+        levels = level_layouts(
+            title, granule, output, leaf=_LEAF_FIELDS, table=_TABLE_FIELDS, source=SOURCE
+        )
         super().__init__("vmsav8-64", title, SOURCE, levels)
         self.granule = granule
         self.output = output
@@ -190,6 +219,7 @@ class VmsaV8Format(LongFormat):
             domain=None,
             attr_index=index,
             software=field["software"],
+            exception_levels=controls.exception_levels,
         )
 
 
