@@ -1,6 +1,7 @@
-"""zstd and gzip: the same bytes, whatever they are packed in; bombs and damage in one line."""
+"""zstd, gzip and xz: the same bytes, whatever they are packed in; bombs and damage in one line."""
 
 import gzip
+import lzma
 import tempfile
 import time
 
@@ -11,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ttbr.errors import InputError
-from ttbr.memory import compressed
+from ttbr.memory import compressed, spool
 from ttbr.memory.open import open_memory
 
 MIB = 1 << 20
@@ -49,9 +50,15 @@ DATA = b"some memory" * 5000 + bytes(300_000) + b"the end" + bytes(5)
         zstd(DATA[:-1]) + b"\x50\x2a\x4d\x18\4\0\0\0skip" + zstd(DATA[-1:]),
         gzip.compress(DATA),
         gzip.compress(DATA[:100]) + gzip.compress(DATA[100:]),
+        lzma.compress(DATA),
+        lzma.compress(DATA, check=lzma.CHECK_SHA256, preset=9),
+        lzma.compress(DATA[:100]) + bytes(8) + lzma.compress(DATA[100:]) + bytes(4),
         DATA,
     ],
-    ids=["zstd", "long", "long31", "sum", "frames", "skippable", "gzip", "members", "plain"],
+    ids=[
+        *("zstd", "long", "long31", "sum", "frames", "skippable", "gzip", "members"),
+        *("xz", "sha256", "streams", "plain"),
+    ],
 )
 def test_the_same_bytes(opened, packed):
     memory = opened(packed)
@@ -59,17 +66,17 @@ def test_the_same_bytes(opened, packed):
     assert memory.read(0x1000, len(DATA)) == DATA
 
 
-@pytest.mark.parametrize("pack", [zstd, gzip.compress])
+@pytest.mark.parametrize("pack", [zstd, gzip.compress, lzma.compress])
 def test_a_packed_core(opened, pack):
     assert opened(pack(core([Load(0x40000000, b"ram")])), "").read(0x40000000, 3) == b"ram"
 
 
 @given(
     st.lists(st.sampled_from([b"", b"ab", bytes(70_000), b"\1" * 66_000])),
-    st.sampled_from(["zstd", "gzip"]),
+    st.sampled_from(["zstd", "gzip", "xz"]),
 )
 def test_frames_of_all_sizes(parts, kind):
-    packers = {"zstd": zstd, "gzip": gzip.compress}
+    packers = {"zstd": zstd, "gzip": gzip.compress, "xz": lzma.compress}
     data = b"".join(parts)
     packed = b"".join(packers[kind](part) for part in parts) or packers[kind](b"")
     with tempfile.TemporaryFile() as file:
@@ -94,6 +101,10 @@ def test_frames_of_all_sizes(parts, kind):
         gzip.compress(DATA)[:-8] + bytes(8),
         gzip.compress(DATA) + b"garbage",
         b"\x1f\x8b" + bytes(40),
+        lzma.compress(DATA)[:-1],
+        lzma.compress(DATA)[:7],
+        lzma.compress(DATA) + b"garbage",
+        lzma.compress(DATA) + lzma.compress(DATA)[:9],
     ],
 )
 def test_damage(opened, packed):
@@ -122,7 +133,7 @@ def test_the_limit_itself_is_allowed(opened):
 
 
 def test_content_that_the_disk_has_no_room_for(opened, monkeypatch):
-    monkeypatch.setattr(compressed, "DISK_SHARE", 0)
+    monkeypatch.setattr(spool, "DISK_SHARE", 0)
     # Zeros need no room; anything else does.
     assert opened(zstd(bytes(MIB))).banks[0].size == MIB
     with pytest.raises(InputError, match=r"more than the 0 bytes of disk space in .*; set TMPDIR"):

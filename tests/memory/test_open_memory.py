@@ -76,7 +76,7 @@ def test_names_that_look_like_specs(files):
         ("pipe@0", "pipe: not a regular file"),
         ("empty@0", "empty: the file is empty"),
         ("nul\0@0", "nul"),
-        ("a", "a: no ELF core (it begins with 41414141); for raw memory say where it starts: a@"),
+        ("a", "(it begins with 41414141); for raw memory say where it starts: a@"),
         ("a@", "'' is not an address"),
         ("a@0x", "'0x' is not an address"),
         ("a@4000000g", "'4000000g' is not an address"),

@@ -74,27 +74,38 @@ class BankedMemory:
         """Gather ``count`` words of ``word`` bytes from each address: (n, count), present (n,)."""
         size = count * word
         present = self._extents.covers(pa, size)
-        words = np.zeros((len(pa), count), np.uint64)
         places = np.searchsorted(self._starts, pa, side="right") - 1
+        if len(pa) and present.all() and (places == places[0]).all():
+            # All in one piece, as in most images: what is gathered is the answer.
+            piece = self._pieces[places[0]]
+            offsets = (pa - np.uint64(piece.base)).astype(np.int64)
+            if piece.data is not None and int(offsets.max()) <= piece.size - size:
+                return gather_words(piece.data, offsets, count, word), present
+        words = np.zeros((len(pa), count), np.uint64)
         for place in np.unique(places[present]).tolist():
             piece = self._pieces[place]
             here = np.flatnonzero(present & (places == place))
             offsets = (pa[here] - np.uint64(piece.base)).astype(np.int64)
             whole = offsets <= piece.size - size
             if piece.data is not None and whole.any():
-                words[here[whole]] = _gather(piece.data, offsets[whole], count, word)
+                words[here[whole]] = gather_words(piece.data, offsets[whole], count, word)
             for row in here[~whole].tolist():  # at most a few: they run into the next piece
                 words[row] = np.frombuffer(self.read(int(pa[row]), size), f"<u{word}")
         return words, present
 
 
-def _gather(
+def gather_words(
     data: NDArray[np.uint8], offsets: NDArray[np.int64], count: int, word: int
 ) -> NDArray[np.uint64]:
-    """``count`` words from each offset; as words where all are aligned, which is faster."""
+    """``count`` words from each offset; as rows or words where all are aligned, which is faster."""
+    words = data[: len(data) // word * word].view(f"<u{word}")
+    rows: NDArray[np.unsignedinteger]
+    if not (offsets % (count * word)).any():
+        table = words[: len(words) // count * count].reshape(-1, count)
+        rows = table.take(offsets // (count * word), axis=0)
+        return rows.astype(np.uint64, copy=False)
     if not (offsets % word).any():
-        words = data[: len(data) // word * word].view(f"<u{word}")
-        rows: NDArray[np.uint64] = sliding_window_view(words, count)[offsets // word]
-        return rows
+        rows = sliding_window_view(words, count)[offsets // word]
+        return rows.astype(np.uint64, copy=False)
     parts: NDArray[np.uint8] = sliding_window_view(data, count * word)[offsets]
     return np.ascontiguousarray(parts).view(f"<u{word}").astype(np.uint64, copy=False)

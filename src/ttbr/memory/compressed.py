@@ -1,25 +1,15 @@
-"""zstd and gzip: unpacked into an unnamed temporary file, which is memory-mapped afterwards.
-
-Runs of zeros become holes of that file, so that it takes no more disk than there is content.
-"""
+"""zstd, gzip and xz: unpacked into an unnamed temporary file, which is memory-mapped afterwards."""
 
 import gzip
-import shutil
-import tempfile
+import lzma
 import zlib
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack
 from typing import BinaryIO
 
 import zstandard
 
 from ttbr.errors import InputError
-
-GIB = 1 << 30
-LIMIT = 64 * GIB  # bytes after unpacking
-DISK_SHARE = 0.9  # of the temporary folder's free space, at most
-GRAIN = 1 << 16  # a hole of the temporary file is a multiple of this
-ZEROS = bytes(GRAIN)
+from ttbr.memory.spool import LIMIT, Spool, temporary
 
 ZSTD_MAGIC = bytes.fromhex("28b52ffd")
 ZSTD_WINDOW = 1 << 31  # as zstd --long=31; recordings of memory are often packed with --long=27
@@ -27,53 +17,38 @@ ZSTD_WINDOW = 1 << 31  # as zstd --long=31; recordings of memory are often packe
 ZSTD_BITE = 1 << 10
 GZIP_MAGIC = bytes.fromhex("1f8b")
 GZIP_STEP = 1 << 20
+XZ_MAGIC = bytes.fromhex("fd377a585a00")
+XZ_MEMORY = 1 << 29  # bytes a decoder may take; xz -9 needs 65 MiB, the largest dictionary 1.5 GiB
+XZ_STEP = 1 << 20
+XZ_PADDING = 4  # between streams: zeros in multiples of this (the .xz file format, 2.2)
 
 
 def unpack(name: str, file: BinaryIO, limit: int = LIMIT) -> BinaryIO:
-    """The file itself, or a temporary file with what is in it, if it is zstd or gzip by its magic.
+    """The file itself, or a temporary file with what is in it, if it is packed by its magic.
 
+    Memory is bounded by the window that a file may ask for: 2 GiB for zstd, 512 MiB for xz.
     `InputError`, naming the file, if the data are damaged or truncated, or if there are more than
     ``limit`` bytes in it or more content than the temporary folder has room for.
     """
-    start = file.read(len(ZSTD_MAGIC))
+    start = file.read(max(map(len, READERS)))
     file.seek(0)
     reader = next((read for magic, read in READERS.items() if start.startswith(magic)), None)
     if reader is None:
         return file
-    folder = tempfile.gettempdir()
-    with ExitStack() as opened:
+    with temporary(name) as unpacked:
+        spool = Spool(name, unpacked, limit)
         try:
-            unpacked = opened.enter_context(tempfile.TemporaryFile(dir=folder))
-            room = int(shutil.disk_usage(folder).free * DISK_SHARE)
-            _store(name, reader(file), unpacked, limit, room)
-        except (zstandard.ZstdError, zlib.error, gzip.BadGzipFile, EOFError) as error:
+            spool.append(reader(file))
+        except (
+            zstandard.ZstdError,
+            zlib.error,
+            lzma.LZMAError,
+            gzip.BadGzipFile,
+            EOFError,
+        ) as error:
             raise InputError(f"{name}: damaged or truncated: {error}") from error
-        except OSError as error:
-            raise InputError(f"{name}: cannot be unpacked in {folder}: {error.strerror}") from error
-        opened.pop_all()  # the caller closes it
+        spool.finish()
         return unpacked
-
-
-def _store(name: str, parts: Iterator[bytes], out: BinaryIO, limit: int, room: int) -> None:
-    size = stored = 0
-    for part in parts:
-        size += len(part)
-        if size > limit:
-            raise InputError(f"{name}: unpacks to more than the limit of {limit} bytes")
-        for at in range(0, len(part), GRAIN):
-            grain = part[at : at + GRAIN]
-            if grain == ZEROS[: len(grain)]:
-                out.seek(len(grain), 1)
-                continue
-            stored += len(grain)
-            if stored > room:
-                raise InputError(
-                    f"{name}: unpacks to more than the {room} bytes of disk space in "
-                    f"{tempfile.gettempdir()}; set TMPDIR to a larger folder"
-                )
-            out.write(grain)
-    out.truncate(size)
-    out.flush()
 
 
 def _zstd(file: BinaryIO) -> Iterator[bytes]:
@@ -100,4 +75,33 @@ def _gzip(file: BinaryIO) -> Iterator[bytes]:
             yield part
 
 
-READERS: dict[bytes, Callable[[BinaryIO], Iterator[bytes]]] = {ZSTD_MAGIC: _zstd, GZIP_MAGIC: _gzip}
+def _xz(file: BinaryIO) -> Iterator[bytes]:
+    """The content of all streams, one behind the other; zeros may stand between them."""
+    rest = b""
+    while True:
+        while rest.startswith(bytes(XZ_PADDING)):
+            rest = rest[XZ_PADDING:]
+        if len(rest) <= XZ_PADDING:
+            more = file.read(XZ_STEP)
+            rest += more
+            if not more and rest.strip(b"\0"):
+                raise EOFError("the last xz stream does not end")
+            if not more:
+                return
+            continue
+        stream = lzma.LZMADecompressor(lzma.FORMAT_XZ, memlimit=XZ_MEMORY)
+        while not stream.eof:
+            if stream.needs_input and not rest:
+                rest = file.read(XZ_STEP)
+                if not rest:
+                    raise EOFError("the last xz stream does not end")
+            yield stream.decompress(rest, XZ_STEP)
+            rest = b""
+        rest = stream.unused_data
+
+
+READERS: dict[bytes, Callable[[BinaryIO], Iterator[bytes]]] = {
+    ZSTD_MAGIC: _zstd,
+    GZIP_MAGIC: _gzip,
+    XZ_MAGIC: _xz,
+}

@@ -35,6 +35,24 @@ class Segment:
 
 
 @dataclass(frozen=True, slots=True)
+class Extent:
+    """Memory and where its bytes are in the file: at ``offset``, or nowhere (None: zeros)."""
+
+    base: int
+    size: int
+    offset: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class Layout:
+    """What the headers of a core say: ``extents`` without overlaps, ascending."""
+
+    extents: list[Extent]
+    notes: list[Note]
+    machine: str
+
+
+@dataclass(frozen=True, slots=True)
 class Core:
     """The memory and the notes of a core."""
 
@@ -49,12 +67,28 @@ def read_core(content: Content) -> Core:
     Bytes that a segment has in memory but not in the file are zeros. Where segments overlap, as
     the kernel's own does with the RAM it lies in when kdump wrote the core, the first one counts.
     """
-    name = content.name
+    # A map reads and seeks like a file.
+    layout = read_layout(content.name, content.size, cast("IO[bytes]", content.stream))
+    pieces = [
+        Piece(
+            extent.base,
+            extent.size,
+            None
+            if extent.offset is None
+            else content.data[extent.offset : extent.offset + extent.size],
+        )
+        for extent in layout.extents
+    ]
+    return Core(pieces, layout.notes, layout.machine)
+
+
+def read_layout(name: str, size: int, stream: IO[bytes]) -> Layout:
+    """The headers and notes of a core of ``size`` bytes; `InputError` as `read_core`."""
     try:
-        elf = ELFFile(cast("IO[bytes]", content.stream))  # a map reads and seeks like a file
+        elf = ELFFile(stream)
         machine, kind = elf["e_machine"], elf["e_type"]
         little = elf.little_endian
-        segments = list(_segments(name, content.size, elf))
+        segments = list(_segments(name, size, elf))
     except (ELFError, ValueError, OverflowError, AssertionError) as error:
         raise InputError(f"{name}: damaged ELF header: {error or type(error).__name__}") from error
     if kind != "ET_CORE":
@@ -66,16 +100,15 @@ def read_core(content: Content) -> Core:
     loads = [segment for segment in segments if segment.kind == "PT_LOAD"]
     if len(loads) > 1 and not any(segment.address for segment in loads):
         raise InputError(f"{name}: the core gives no physical addresses; is it of a process?")
-    notes = [
-        note
-        for segment in segments
-        if segment.kind == "PT_NOTE"
-        for note in parse_notes(content.stream[segment.offset : segment.offset + segment.file_size])
-    ]
-    pieces = list(_disjoint(_pieces(name, content, loads)))
-    if not pieces:
+    notes: list[Note] = []
+    for segment in segments:
+        if segment.kind == "PT_NOTE":
+            stream.seek(segment.offset)
+            notes += parse_notes(stream.read(segment.file_size))
+    extents = _disjoint(_extents(name, loads))
+    if not extents:
         raise InputError(f"{name}: the core holds no memory (no PT_LOAD segment)")
-    return Core(pieces, notes, machine)
+    return Layout(extents, notes, machine)
 
 
 def _segments(name: str, size: int, elf: ELFFile) -> Iterator[Segment]:
@@ -109,7 +142,7 @@ def _segments(name: str, size: int, elf: ELFFile) -> Iterator[Segment]:
         yield segment
 
 
-def _pieces(name: str, content: Content, loads: list[Segment]) -> Iterator[Piece]:
+def _extents(name: str, loads: list[Segment]) -> Iterator[Extent]:
     """First what has bytes in the file, then what is zeros: bytes count more where both are."""
     loads = [load for load in loads if load.address not in NO_ADDRESS]
     for load in loads:
@@ -118,21 +151,20 @@ def _pieces(name: str, content: Content, loads: list[Segment]) -> Iterator[Piece
                 f"{name}: segment {load.number} of {load.memory_size:#x} bytes at physical "
                 f"{load.address:#x} ends behind 64 bits"
             )
-        size = load.file_size
-        if size:
-            yield Piece(load.address, size, content.data[load.offset : load.offset + size])
+        if load.file_size:
+            yield Extent(load.address, load.file_size, load.offset)
     for load in loads:
         zeros = load.memory_size - load.file_size
         if zeros > 0:
-            yield Piece(load.address + load.file_size, zeros, None)
+            yield Extent(load.address + load.file_size, zeros, None)
 
 
-def _disjoint(pieces: Iterable[Piece]) -> list[Piece]:
-    """The pieces without what an earlier one has already."""
-    taken: list[Piece] = []  # sorted, without overlaps
+def _disjoint(extents: Iterable[Extent]) -> list[Extent]:
+    """The extents without what an earlier one has already, ascending."""
+    taken: list[Extent] = []  # sorted, without overlaps
     bases: list[int] = []
-    for piece in pieces:
-        start, end = piece.base, piece.base + piece.size
+    for extent in extents:
+        start, end = extent.base, extent.base + extent.size
         place = max(0, bisect_right(bases, start) - 1)
         while start < end:
             other = taken[place] if place < len(taken) else None
@@ -141,9 +173,8 @@ def _disjoint(pieces: Iterable[Piece]) -> list[Piece]:
                 continue
             stop = end if other is None else min(end, other.base)
             if stop > start:
-                offset = start - piece.base
-                data = None if piece.data is None else piece.data[offset : stop - piece.base]
-                taken.insert(place, Piece(start, stop - start, data))
+                offset = None if extent.offset is None else extent.offset + start - extent.base
+                taken.insert(place, Extent(start, stop - start, offset))
                 bases.insert(place, start)
                 place += 1
             if other is None:

@@ -14,6 +14,10 @@ from ttbr.errors import InputError
 from ttbr.memory.banked import Piece
 
 
+class Unmappable(InputError):  # noqa: N818 – a property of the file
+    """A file that is no ordinary one: it can be read, but not mapped."""
+
+
 @dataclass(frozen=True, slots=True)
 class Content:
     """The bytes of a file: ``data`` for gathering, ``stream`` for parsing; ``name`` for errors."""
@@ -32,6 +36,14 @@ class Content:
         return self.stream[: len(magic)] == magic
 
 
+def names_file(text: str) -> bool:
+    """Whether this is the name of a file that there is, whatever else it looks like."""
+    try:
+        return Path(text).is_file()
+    except OSError:  # too long for a name
+        return False
+
+
 def open_regular(path: Path) -> BinaryIO:
     """Open a file for reading; `InputError` if that fails or if it is no regular file.
 
@@ -46,13 +58,16 @@ def open_regular(path: Path) -> BinaryIO:
 
 
 def map_content(name: str, file: BinaryIO) -> Content:
-    """Map all of a file read-only; the map stays when the file is closed."""
+    """Map all of a file read-only; the map stays when the file is closed.
+
+    `InputError` if it is empty, `Unmappable` if it is of a kind that has no map.
+    """
     try:
         if not os.fstat(file.fileno()).st_size:
             raise InputError(f"{name}: the file is empty")
         mapped = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
     except OSError as error:
-        raise InputError(f"{name}: cannot be mapped: {_reason(error)}") from error
+        raise Unmappable(f"{name}: cannot be mapped: {_reason(error)}") from error
     return Content(name, mapped, np.frombuffer(mapped, np.uint8))
 
 
