@@ -23,6 +23,13 @@ REGIMES = [
     ("arm64-4k-lpa2", 52, True),
     ("arm64-16k-lpa2", 52, True),
     ("arm64-64k-lpa", 52, True),
+    ("arm64-4k-stage2", 40, False),  # two tables concatenated at the root
+    ("arm64-4k-stage2", 36, False),
+    ("arm64-16k-stage2", 48, False),
+    ("arm64-64k-stage2", 40, False),
+    ("arm64-4k-lpa2-stage2", 52, False),  # sixteen
+    ("arm64-4k-el2", 48, False),
+    ("arm64-64k-lpa-el2", 52, False),
     ("lpae", 32, False),
     ("lpae", 30, False),
     ("short", 32, False),
@@ -51,7 +58,6 @@ def tables(draw: st.DrawFn) -> Tables:
     ram = Ram([Bank(BASE, slot * (SLOTS - 1) + slot // 2)])
     writer = TableWriter(ram, fmt.entry_size)
     width = 8 * fmt.entry_size
-    # Few enough entries that no table is used more often than a walk follows.
     pool = sorted({*draw(st.lists(st.integers(0, slot // fmt.entry_size - 1), max_size=1)), 0, 1})
     # Addresses: of our tables, of leaves anywhere, beyond memory; types: all four.
     words = st.one_of(

@@ -12,7 +12,7 @@ from ttbr.memory.ram import Ram
 from ttbr.mmu.address_space import AddressSpace
 from ttbr.mmu.attribute_table import MOST_VALUES
 from ttbr.mmu.tables import FAULTS
-from ttbr.mmu.walk import MOST_USES, Budget
+from ttbr.mmu.walk import Budget
 from ttbr.mmu.writer import TableWriter
 
 M = 1 << 20
@@ -32,17 +32,20 @@ def space_of(
     return AddressSpace(regime, BASE, ram), TableWriter(ram, regime.format.entry_size)
 
 
-def test_a_table_of_itself() -> None:
-    space, writer = space_of(size=64 * M)
+@pytest.mark.parametrize("size", [PAGE, 64 * M])
+def test_a_table_of_itself(size: int) -> None:
+    space, writer = space_of(size=size)
     writer.fill(BASE, 0, BASE | TABLE, 0, ENTRIES)
     began = time.monotonic()
     mappings = space.mappings()
     assert time.monotonic() - began < SECONDS
-    assert 0 < len(mappings) <= MOST_USES * ENTRIES
+    # Each level's table is listed once at least, and the leaves that it has there.
+    assert set(mappings.tables.level.tolist()) == {0, 1, 2, 3}
+    assert ENTRIES <= len(mappings) <= Budget.of(space.memory).rows
+    assert mappings.shared.level.tolist() == [1, 2, 3]
+    assert mappings.shared.reached.tolist() == [ENTRIES, ENTRIES**2, ENTRIES**3]
     assert mappings.truncated is not None
-    assert f"uses of tables of level 1 from va {space.regime.base + (128 << 39):#x}" in (
-        mappings.truncated
-    )
+    assert f"{BASE:#x} in {ENTRIES**3} places" in mappings.truncated
     # The hardware has no trouble with it, and neither has a single translation.
     assert space.translate(TOP).pa == BASE + PAGE - 1
 
@@ -61,12 +64,39 @@ def test_one_table_shared_by_all_beside_an_honest_one() -> None:
     assert mappings.truncated is not None
     assert len(mappings) < Budget.of(space.memory).rows
     assert int(mappings.last[-1]) == TOP
-    row = len(mappings) // 2
-    assert space.translate(int(mappings.va[row])).pa == mappings.pa[row]
+    for row in (0, len(mappings) // 2, len(mappings) - 1):
+        assert space.translate(int(mappings.va[row])).pa == mappings.pa[row]
+
+
+def test_a_table_shared_as_often_as_memory_allows_is_complete() -> None:
+    """A zero page's table, used 256 times: every use is a real mapping, and is listed."""
+    space, writer = space_of(size=4 * M)
+    for level in range(2):
+        writer.write(BASE + level * PAGE, 0, BASE + (level + 1) * PAGE | TABLE)
+    writer.fill(BASE + 2 * PAGE, 0, BASE + 3 * PAGE | TABLE, 0, 256)
+    writer.fill(BASE + 3 * PAGE, 0, BASE | LEAF, 0, ENTRIES)
+    mappings = space.mappings()
+    assert mappings.truncated is None
+    assert len(mappings) == 256 * ENTRIES
+    assert (np.diff(mappings.va) == PAGE).all()
+    shared = mappings.shared
+    assert (shared.address.tolist(), shared.level.tolist()) == ([BASE + 3 * PAGE], [3])
+    assert shared.reached.tolist() == shared.listed.tolist() == [256]
+
+
+def test_the_same_table_under_other_limits_is_another() -> None:
+    space, writer = space_of()
+    writer.fill(BASE, 0, BASE + PAGE | TABLE, 1 << 61, 4)
+    writer.write(BASE + PAGE, 1, BASE | 0x401 | 1 << 6)
+    mappings = space.mappings()
+    assert len(mappings) == 4
+    values = [mappings.attribute_values[code] for code in mappings.attributes]
+    assert [value.permissions(0) for value in values] == ["rwx", "--x", "r-x", "--x"]
+    assert not len(mappings.shared)
 
 
 def test_many_tables_shared_by_all() -> None:
-    """More tables than may be visited, none of them used too often."""
+    """More places than may be visited, none of the tables used more often than the others."""
     space, writer = space_of(size=64 * M)
     some = 100
     for level in range(1, 4):
@@ -82,7 +112,18 @@ def test_many_tables_shared_by_all() -> None:
     budget = Budget.of(space.memory)
     assert mappings.truncated is not None
     assert len(mappings) <= budget.rows
-    assert len(mappings.tables) <= len(space.regime.levels) * budget.tables
+    assert len(mappings.tables) * ENTRIES <= budget.entries
+
+
+def test_a_part_of_what_is_shared() -> None:
+    """The uses outside the range count for nothing."""
+    space, writer = space_of(size=64 * M)
+    writer.fill(BASE, 0, BASE | TABLE, 0, ENTRIES)
+    base = space.regime.base
+    part = space.mappings(base + (1 << 39) - PAGE, base + (1 << 39) + 3 * PAGE)
+    assert part.truncated is None
+    assert len(part) == 4
+    assert not len(part.shared)
 
 
 def test_a_budget_of_ones_own() -> None:
@@ -90,20 +131,25 @@ def test_a_budget_of_ones_own() -> None:
     for table in range(1, 4):
         writer.write(BASE + (table - 1) * PAGE, 0, BASE + table * PAGE | TABLE)
     writer.fill(BASE + 3 * PAGE, 0, BASE | LEAF, PAGE, ENTRIES)
-    assert space.mappings(budget=Budget(4, ENTRIES)).truncated is None
-    short = space.mappings(budget=Budget(4, 100))
-    assert len(short) == 100
-    assert short.truncated is not None
-    assert f"{space.regime.base + 100 * PAGE:#x}" in short.truncated
+    assert space.mappings(budget=Budget(4 * ENTRIES)).truncated is None
     writer.write(BASE, 1, BASE + PAGE | TABLE)
-    half = space.mappings(budget=Budget(1, 2 * ENTRIES))
+    both = space.mappings(budget=Budget(7 * ENTRIES))
+    assert (len(both), both.truncated) == (2 * ENTRIES, None)
+    half = space.mappings(budget=Budget(6 * ENTRIES))
     assert len(half) == ENTRIES
     assert half.truncated is not None
-    assert (
-        f"1 or more tables of level 1 from va {space.regime.base + (1 << 39):#x}" in half.truncated
-    )
-    assert len(space.tables(Budget(1, ENTRIES))) == 4
-    assert len(space.mappings(budget=Budget(2, 2 * ENTRIES))) == 2 * ENTRIES
+    assert "not followed in 1 of 2 places: shared, or referring to themselves" in half.truncated
+    assert f"{BASE + PAGE:#x} in 2 places" in half.truncated
+    assert len(space.tables(Budget(6 * ENTRIES))) == 4
+
+
+def test_more_tables_than_may_be_read() -> None:
+    space, writer = space_of()
+    writer.fill(BASE, 0, BASE + PAGE | TABLE, PAGE, 8)
+    some = space.mappings(budget=Budget(5 * ENTRIES))
+    assert len(some.tables) == 1 + 5
+    assert some.truncated is not None
+    assert f"3 tables of level 1 not read, the first at {BASE + 6 * PAGE:#x}" in some.truncated
 
 
 def test_tables_outside_memory_are_reported() -> None:

@@ -112,3 +112,73 @@ def test_the_cpu_chooses_the_root() -> None:
     unmapped = machine.translate(0)
     assert unmapped.fault is not None
     assert unmapped.steps[0].table == BASE + PAGE
+
+
+# A hypervisor: EL2 of 40 bits, a guest of 40 bits by two concatenated tables, firmware at EL3.
+EL2 = {
+    **ARM64,
+    "HCR_EL2": 1,
+    "TCR_EL2": 0x8080_3518 | 2 << 16,
+    "TTBR0_EL2": BASE + 0x4000,
+    "VTCR_EL2": 0x8002_3558,
+    "VTTBR_EL2": BASE + 0x6000 | 0x2A << 48,
+    "TCR_EL3": 0x8080_3518 | 2 << 16,
+    "TTBR0_EL3": BASE + 0x8000,
+}
+
+
+@pytest.mark.parametrize(
+    ("root", "table", "entries", "summary"),
+    [
+        ("el2", BASE + 0x4000, 2, "el2:rw- unknown unknown"),
+        ("stage2", BASE + 0x6000, 1024, "el1:rw- el0:rw- Normal WB inner"),
+        ("el3", BASE + 0x8000, 2, "el3:rw- unknown unknown"),
+    ],
+)
+def test_roots_of_other_exception_levels(root: str, table: int, entries: int, summary: str) -> None:
+    machine = image(EL2)
+    space = machine.address_space(root)
+    assert (space.root, space.regime.levels[0].entries) == (table, entries)
+    # A block of 1 GiB at level 1; EL2 and EL3 have it below a level 0 of two entries.
+    writer = TableWriter(machine.memory, 8)  # type: ignore[arg-type]  # a Ram
+    block = 0x4000_0000 | 0x7FD if root == "stage2" else 0x4000_0000 | 0x741
+    leaf = block | 1 << 54
+    if root == "stage2":
+        writer.write(table, 600, leaf)
+        va = 600 << 30
+    else:
+        writer.write(table, 1, BASE + 0x9000 | 3)
+        writer.write(BASE + 0x9000, 0, leaf)
+        va = 1 << 39
+    answer = space.translate(va + 0x123)
+    assert answer.pa == 0x4000_0123
+    assert answer.attributes is not None
+    assert answer.attributes.summary() == summary
+    named = machine.address_space(f"{root}:{table:#x}")
+    assert (named.root, named.regime) == (table, space.regime)
+
+
+def test_the_kernel_of_a_vhe_host() -> None:
+    registers = {
+        "HCR_EL2": 1 << 34 | 1 << 27,
+        "TCR_EL2": ARM64["TCR_EL1"],
+        "TTBR0_EL2": BASE + PAGE,
+        "TTBR1_EL2": BASE,
+        "TCR_EL1": 0,
+    }
+    machine = image(registers)
+    for root in ("kernel", "el2"):
+        assert machine.address_space(root).root == BASE
+        assert machine.address_space(root).regime.root_register == "TTBR1_EL2"
+    assert machine.address_space("user").root == BASE + PAGE
+    assert machine.translate((1 << 64) - 1).steps[0].table == BASE
+
+
+@pytest.mark.parametrize(
+    ("root", "register"), [("el2", "TCR_EL2"), ("stage2", "VTCR_EL2"), ("el3", "TCR_EL3")]
+)
+def test_registers_of_other_exception_levels_are_missed(root: str, register: str) -> None:
+    with pytest.raises(MissingRegister, match=register):
+        image(ARM64).address_space(root)
+    with pytest.raises(MissingRegister, match="TTBR"):
+        image({**ARM64, register: EL2[register]}).address_space(root)

@@ -7,13 +7,15 @@ from ttbr.arch.faults import Access, Fault, FaultKind, check_access
 from ttbr.arch.format import Kind
 from ttbr.arch.regime import TranslationRegime
 from ttbr.memory.physical import OutsideMemory, PhysicalMemory
-from ttbr.mmu.attribute_table import MOST_VALUES, AttributeTable
+from ttbr.mmu.attribute_table import AttributeTable
+from ttbr.mmu.leaves import LEAVES, Leaves
 from ttbr.mmu.mappings import Mappings
 from ttbr.mmu.tables import FAULT_CODE, Tables
 from ttbr.mmu.translation import Step, Translation, Translations
-from ttbr.mmu.walk import ALL_ADDRESSES, Batch, Budget, Walk
+from ttbr.mmu.walk import ALL_ADDRESSES, Budget, Walk
 
-LEAVES = (Kind.BLOCK, Kind.PAGE)
+# From so many addresses on a walk of the whole space costs less than a walk for each.
+MANY = 1 << 16
 
 
 class AddressSpace:
@@ -30,14 +32,14 @@ class AddressSpace:
         self.root = root
         self.memory = memory
 
-    def translate(self, va: int, access: Access | None = None) -> Translation:
+    def translate(self, va: int, access: Access | None = None, *, pan: bool = False) -> Translation:
         """Walk the tables for one virtual address, keeping every step.
 
         Without ``access`` the answer is where the address leads; with it also whether the
-        hardware would allow the access (access flag, domain, permissions).
+        hardware would allow the access (access flag, domain, permissions; ``pan`` is PSTATE.PAN).
         """
         regime, fmt = self.regime, self.regime.format
-        address = regime.canonical(va)
+        address = regime.canonical(va, fetch=access is not None and access.executes)
         steps: list[Step] = []
 
         def failed(kind: FaultKind, level: int, at: int | None, text: str) -> Translation:
@@ -45,10 +47,10 @@ class AddressSpace:
             return Translation(va, tuple(steps), level=level, fault=fault)
 
         if not 0 <= address - regime.base < 1 << regime.input_bits:
-            text = f"outside the {regime.input_bits} bits that TTBR{regime.ttbr} translates"
+            text = f"outside the {regime.input_bits} bits that {regime.root_register} translates"
             return failed(FaultKind.TRANSLATION, regime.fault_level, None, text)
         if regime.disabled:
-            text = f"walks through TTBR{regime.ttbr} are disabled"
+            text = f"walks through {regime.root_register} are disabled"
             return failed(FaultKind.TRANSLATION, regime.fault_level, None, text)
         if self.root >> regime.output_bits:
             text = f"the root table's address has more than {regime.output_bits} bits"
@@ -89,13 +91,45 @@ class AddressSpace:
             attributes = regime.attributes(bits, number, limits)
             fault = None
             if access is not None:
-                fault = check_access(regime.controls, attributes, access, number, va)
+                fault = check_access(regime.controls, attributes, access, number, va, pan=pan)
             size = fmt.span(bits, number)
             return Translation(va, tuple(steps), pa, number, size, attributes, fault)
         raise AssertionError("the last level of a regime has no tables")
 
     def translate_many(self, vas: NDArray[np.uint64]) -> Translations:
-        """Translate an array of virtual addresses, one gather from memory a level."""
+        """Translate an array of virtual addresses.
+
+        A few are walked together, one gather from memory a level. For many it is faster to find
+        out once what the whole space maps and to look them up there; the answer is the same.
+        """
+        if len(vas) >= MANY:
+            mappings = self.mappings()
+            if mappings.truncated is None:
+                return self._looked_up(vas, mappings)
+        return self._walked(vas)
+
+    def _looked_up(self, vas: NDArray[np.uint64], mappings: Mappings) -> Translations:
+        """Translate by what the whole space maps; only what is not mapped is walked."""
+        runs = mappings.runs
+        address = self._canonical(vas)
+        row = np.searchsorted(runs.va, address, side="right") - 1
+        mapped = row >= 0
+        mapped[mapped] = address[mapped] <= runs.last[row[mapped]]
+        faults = self._walked(vas[~mapped])
+        pa, size = np.zeros(len(vas), np.uint64), np.zeros(len(vas), np.uint64)
+        fault = np.zeros(len(vas), np.uint8)
+        level = np.empty(len(vas), np.int8)
+        codes = np.full(len(vas), -1, np.int16)
+        fault[~mapped], level[~mapped] = faults.fault, faults.level
+        row = row[mapped]
+        pa[mapped] = runs.pa[row] + (address[mapped] - runs.va[row])
+        level[mapped] = runs.level[row]
+        codes[mapped] = runs.attributes[row]
+        size[mapped] = mappings.attribute_spans[runs.attributes[row]]
+        return Translations(vas, pa, size, fault, level, codes, mappings.attribute_table)
+
+    def _walked(self, vas: NDArray[np.uint64]) -> Translations:
+        """Translate by walking all addresses together, one gather from memory a level."""
         regime, fmt = self.regime, self.regime.format
         count = len(vas)
         pa = np.zeros(count, np.uint64)
@@ -166,7 +200,7 @@ class AddressSpace:
 
     def walk(self, start: int = 0, end: int = 1 << 64, budget: Budget | None = None) -> Walk:
         """A walk through all tables that translate addresses in [``start``, ``end``)."""
-        budget = budget or Budget.of(self.memory)
+        budget = budget or Budget.of(self.memory, self.regime.format.entry_size)
         first, last = max(start, 0), min(end - 1, ALL_ADDRESSES)
         return Walk(self.regime, self.root, self.memory, budget, first=first, last=last)
 
@@ -186,81 +220,7 @@ class AddressSpace:
         it ended the walk. A row at a limit is not cut: its first address may lie before ``start``.
         """
         walk = self.walk(start, end, budget)
-        rows = _Rows(self.regime, walk)
+        rows = Leaves(self.regime, walk)
         for batch in walk.batches():
             rows.add(batch)
         return rows.mappings()
-
-
-class _Rows:
-    """Collects the leaves of a walk into columns."""
-
-    def __init__(self, regime: TranslationRegime, walk: Walk) -> None:
-        self._regime = regime
-        self._walk = walk
-        self._room = walk.budget.rows
-        self._attributes = AttributeTable(regime)
-        self._unencoded = 0
-        self._misdirected = 0
-        self._addresses: list[NDArray[np.uint64]] = [np.zeros((3, 0), np.uint64)]
-        self._codes: list[NDArray[np.int16]] = [np.zeros(0, np.int16)]
-        self._levels: list[NDArray[np.int8]] = [np.zeros(0, np.int8)]
-
-    def add(self, batch: Batch) -> None:
-        """The leaves of some tables of one level."""
-        number, fmt = batch.level.number, self._regime.format
-        row, column = np.nonzero((batch.kinds == Kind.BLOCK) | (batch.kinds == Kind.PAGE))
-        if len(row) > self._room:
-            if self._room >= 0:
-                cut = int(batch.entry_va(row[self._room :], column[self._room :])[0])
-                self._walk.cut(
-                    f"leaves of level {number} from va {cut:#x} on left out: more than "
-                    f"{self._walk.budget.rows} rows"
-                )
-            row, column = row[: max(self._room, 0)], column[: max(self._room, 0)]
-            self._room = -1  # said once
-        else:
-            self._room -= len(row)
-        if not len(row):
-            return
-        desc = batch.words[row, column]
-        va = batch.entry_va(row, column)
-        pa = fmt.output_address(desc, number, va)
-        codes = self._attributes.encode(fmt.attribute_bits(desc, number), number, batch.limits[row])
-        inside = pa >> np.uint64(self._regime.output_bits) == 0
-        keep = inside & (codes >= 0)
-        self._misdirected += int(np.count_nonzero(~inside))
-        self._unencoded += int(np.count_nonzero(inside & ~keep))
-        columns = np.stack([va, pa, batch.address[row]])
-        if not keep.all():
-            columns, codes = columns[:, keep], codes[keep]
-        self._addresses.append(columns)
-        self._codes.append(codes)
-        self._levels.append(np.full(len(codes), number, np.int8))
-
-    def mappings(self) -> Mappings:
-        """Everything collected, in ascending order of VA."""
-        if self._unencoded:
-            self._walk.cut(
-                f"{self._unencoded} leaves left out: more than {MOST_VALUES} different "
-                "attributes, so these are hardly translation tables"
-            )
-        va, pa, table = np.concatenate(self._addresses, axis=1)
-        codes, level = np.concatenate(self._codes), np.concatenate(self._levels)
-        order = np.argsort(va, kind="stable")
-        level = level[order]
-        lowest = self._regime.levels[0].number
-        sizes = np.array([1 << item.shift for item in self._regime.levels], np.uint64)
-        return Mappings(
-            va=va[order],
-            pa=pa[order],
-            size=sizes[level - lowest],
-            level=level,
-            attributes=codes[order],
-            table=table[order],
-            attribute_table=self._attributes,
-            tables=self._walk.tables(),
-            unreadable=self._walk.unreadable(),
-            misdirected=self._misdirected,
-            truncated=self._walk.truncated,
-        )

@@ -17,7 +17,7 @@ class AttributeTable:
     """The distinct (attribute bits, level, inherited limits) of some leaves of one regime."""
 
     def __init__(self, regime: TranslationRegime) -> None:
-        self._regime = regime
+        self.regime = regime
         self._index: dict[tuple[int, int, int], int] = {}
         self._values: list[Attributes] = []
 
@@ -33,13 +33,13 @@ class AttributeTable:
     def values(self) -> list[Attributes]:
         """The decoded attributes by index."""
         for key in self.keys[len(self._values) :]:
-            self._values.append(self._regime.attributes(*key))
+            self._values.append(self.regime.attributes(*key))
         return self._values
 
     @property
     def spans(self) -> NDArray[np.uint64]:
         """Bytes of the mapping that a leaf belongs to, by index (a block, a contiguous run, …)."""
-        span = self._regime.format.span
+        span = self.regime.format.span
         return np.array([span(bits, level) for bits, level, _ in self._index], np.uint64)
 
     def encode(

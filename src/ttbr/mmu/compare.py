@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 
 from ttbr.arch.attributes import Attributes
 from ttbr.mmu.mappings import Mappings
+from ttbr.mmu.runs import Runs
 
 
 class Change(IntEnum):
@@ -47,21 +48,21 @@ class Differences:
 
 
 def compare(a: Mappings, b: Mappings) -> Differences:
-    """What A and B map differently; cost is linear in their rows (after sorting)."""
-    last_a, last_b = a.va + (a.size - np.uint64(1)), b.va + (b.size - np.uint64(1))
-    after = np.concatenate([last_a, last_b]) + np.uint64(1)
+    """What A and B map differently; cost is linear in their runs (after sorting)."""
+    runs_a, runs_b = a.runs, b.runs
+    after = np.concatenate([runs_a.last, runs_b.last]) + np.uint64(1)
     # The range that ends with the address space has nothing after it: its +1 wraps to 0.
-    starts = np.unique(np.concatenate([a.va, b.va, after[after != 0]]))
-    row_a, row_b = _rows(a, last_a, starts), _rows(b, last_b, starts)
+    starts = np.unique(np.concatenate([runs_a.va, runs_b.va, after[after != 0]]))
+    row_a, row_b = _rows(runs_a, starts), _rows(runs_b, starts)
     live = (row_a >= 0) | (row_b >= 0)
     ends = np.append(starts[1:] - np.uint64(1), np.uint64(0xFFFFFFFFFFFFFFFF))[live]
     if len(after) and len(ends):
-        ends[-1] = min(int(ends[-1]), int(max(np.concatenate([last_a, last_b]))))
+        ends[-1] = min(int(ends[-1]), int((after - np.uint64(1)).max()))
     starts, row_a, row_b = starts[live], row_a[live], row_b[live]
 
-    pa_a, pa_b = _pa(a, row_a, starts), _pa(b, row_b, starts)
-    level_a, level_b = _column(a.level, row_a), _column(b.level, row_b)
-    attr_a, attr_b = _column(a.attributes, row_a), _column(b.attributes, row_b)
+    pa_a, pa_b = _pa(runs_a, row_a, starts), _pa(runs_b, row_b, starts)
+    level_a, level_b = _column(runs_a.level, row_a), _column(runs_b.level, row_b)
+    attr_a, attr_b = _column(runs_a.attributes, row_a), _column(runs_b.attributes, row_b)
 
     change = np.full(len(starts), Change.SAME, np.uint8)
     both = (row_a >= 0) & (row_b >= 0)
@@ -107,20 +108,19 @@ def compare(a: Mappings, b: Mappings) -> Differences:
     )
 
 
-def _rows(m: Mappings, last: NDArray[np.uint64], at: NDArray[np.uint64]) -> NDArray[np.int64]:
-    """For each address the row that maps it, or −1."""
-    if not len(m.va):
-        return np.full(len(at), -1, np.int64)
-    row = np.searchsorted(m.va, at, side="right").astype(np.int64) - 1
-    row[(row >= 0) & (at > last[np.maximum(row, 0)])] = -1
+def _rows(runs: Runs, at: NDArray[np.uint64]) -> NDArray[np.int64]:
+    """For each address the run that maps it, or −1."""
+    row = np.searchsorted(runs.va, at, side="right").astype(np.int64) - 1
+    known = np.flatnonzero(row >= 0)
+    row[known[at[known] > runs.last[row[known]]]] = -1
     return row
 
 
-def _pa(m: Mappings, row: NDArray[np.int64], at: NDArray[np.uint64]) -> NDArray[np.uint64]:
-    """Physical address of each address (0 where the row is −1)."""
+def _pa(runs: Runs, row: NDArray[np.int64], at: NDArray[np.uint64]) -> NDArray[np.uint64]:
+    """Physical address of each address (0 where the run is −1)."""
     out = np.zeros(len(at), np.uint64)
     on = row >= 0
-    out[on] = m.pa[row[on]] + (at[on] - m.va[row[on]])
+    out[on] = runs.pa[row[on]] + (at[on] - runs.va[row[on]])
     return out
 
 

@@ -7,6 +7,8 @@ from functools import cached_property
 from ttbr.arch.faults import Access, Fault
 from ttbr.arch.regime import MissingRegister, RegimePair, TranslationRegime
 from ttbr.arch.registers import register_name
+from ttbr.arch.tcr_el2_el3 import el2_pair, el3_regime
+from ttbr.arch.vtcr import stage2_from_vtcr
 from ttbr.errors import InputError
 from ttbr.memory.physical import PhysicalMemory
 from ttbr.mmu.address_space import AddressSpace
@@ -18,6 +20,8 @@ TTBCR_EPD0 = 1 << 7
 TTBCR_T0SZ = 7
 
 ARM_ADDRESS_BITS = 32
+ROOTS = ("kernel", "user", "el2", "el3", "stage2")
+"""Names of root tables; each but ``kernel`` can have ``:PA`` of another table behind it."""
 ADDRESSES = 1 << 64
 
 
@@ -28,7 +32,8 @@ class ImageFacts:
     ``arch``: ``arm64`` or ``arm``. ``release``: as the kernel spells it. ``stage``: the stage of
     the boot. ``page_offset``: where the linear map begins (virtual). ``markers``: (virtual address,
     name) of the kernel's own table dump. ``symbols``: run-time virtual addresses. ``roots``:
-    physical addresses of root tables by symbol. ``source``: who says so.
+    physical addresses of root tables by symbol. ``vmcoreinfo``: the lines of the note in which the
+    kernel describes itself, by key. ``source``: who says so.
     """
 
     arch: str | None = None
@@ -38,6 +43,7 @@ class ImageFacts:
     markers: tuple[tuple[int, str], ...] = ()
     symbols: Mapping[str, int] = field(default_factory=dict)
     roots: Mapping[str, int] = field(default_factory=dict)
+    vmcoreinfo: Mapping[str, str] = field(default_factory=dict)
     source: str = ""
 
 
@@ -92,6 +98,38 @@ class Image:
             return self.user_regime
         return self._usable(self.regimes.upper, 1)
 
+    @cached_property
+    def el2_regime(self) -> TranslationRegime:
+        """How EL2's own table is walked: that of TTBR0_EL2, or with VHE that of TTBR1_EL2."""
+        pair = el2_pair(self.named_registers)
+        return self._usable(pair[-1], len(pair) - 1)
+
+    @cached_property
+    def el3_regime(self) -> TranslationRegime:
+        """How TTBR0_EL3's table is walked."""
+        return el3_regime(self.named_registers)
+
+    @cached_property
+    def stage2_regime(self) -> TranslationRegime:
+        """How VTTBR_EL2's table is walked; its virtual addresses are a guest's physical ones."""
+        return stage2_from_vtcr(self.named_registers)
+
+    def _regime(self, name: str) -> TranslationRegime | None:
+        """The regime that a root's name or prefix stands for, or None if it is no such name."""
+        match name:
+            case "kernel" | "":
+                return self.kernel_regime
+            case "user":
+                return self.user_regime
+            case "el2":
+                return self.el2_regime
+            case "el3":
+                return self.el3_regime
+            case "stage2":
+                return self.stage2_regime
+            case _:
+                return None
+
     def _usable(self, regime: TranslationRegime | None, number: int) -> TranslationRegime:
         """A regime with its walks enabled; `InputError` where the registers describe none."""
         if regime is None:
@@ -102,24 +140,29 @@ class Image:
         """The space of a root: ``kernel`` (TTBR1), ``user`` (TTBR0), ``user:PA``, or ``PA``.
 
         ``PA``, hexadecimal with 0x or decimal, is the physical address of a root table, walked as
-        the kernel's, or as a process's after ``user:``. A name in ``facts.roots`` stands for its
-        address. `InputError` for anything else; `MissingRegister` if a register is needed that
-        the image does not have.
+        the kernel's, or as a process's after ``user:``. ``el2``, ``el3`` and ``stage2`` are what
+        TTBR0_EL2 (with VHE TTBR1_EL2), TTBR0_EL3 and VTTBR_EL2 point to; with ``:PA`` the same for
+        another table. A name in ``facts.roots`` stands for its address. `InputError` for anything
+        else; `MissingRegister` if a register is needed that the image does not have.
         """
-        if root == "kernel":
-            return self._space(self.kernel_regime, self.kernel_regime.root_address(self._ttbr(1)))
-        if root == "user":
-            return self._space(self.user_regime, self.user_regime.root_address(self._ttbr(0)))
+        if root in ROOTS:
+            regime = self._regime(root)
+            assert regime is not None, root
+            register = regime.root_register
+            if root == "kernel":
+                # Where TTBR1 is not in use its table is walked as TTBR0's, see kernel_regime.
+                register = register.replace("TTBR0", "TTBR1")
+            return self._space(regime, regime.root_address(self._value(register)))
         kind, _, where = root.rpartition(":")
-        if kind not in ("", "user"):
-            raise InputError(f"root '{root}' is not kernel, user, user:PA or PA")
-        regime = self.user_regime if kind else self.kernel_regime
+        regime = self._regime(kind) if kind != "kernel" else None
+        if regime is None:
+            raise InputError(
+                f"root '{root}' is not {', '.join(ROOTS)}, PA, or user:PA, el2:PA and so on"
+            )
         return self._space(regime, self._address(where, regime))
 
-    def _ttbr(self, number: int) -> int:
-        """The value of TTBR0 or TTBR1; raises `MissingRegister` if it is not known."""
-        suffix = "" if self.regimes.address_bits == ARM_ADDRESS_BITS else "_EL1"
-        name = f"TTBR{number}{suffix}"
+    def _value(self, name: str) -> int:
+        """The value of a register; raises `MissingRegister` if it is not known."""
         if name not in self.named_registers:
             raise MissingRegister(name)
         return self.named_registers[name]
@@ -146,11 +189,11 @@ class Image:
         chosen = self.regimes.select(va)
         if isinstance(chosen, Fault):
             return chosen
-        return self._space(chosen, chosen.root_address(self._ttbr(chosen.ttbr)))
+        return self._space(chosen, chosen.root_address(self._value(chosen.root_register)))
 
-    def translate(self, va: int, access: Access | None = None) -> Translation:
+    def translate(self, va: int, access: Access | None = None, *, pan: bool = False) -> Translation:
         """Translate as the CPU would at the stop: the registers choose TTBR0 or TTBR1."""
         space = self.space_for(va)
         if isinstance(space, Fault):
             return Translation(va, (), level=space.level, fault=space)
-        return space.translate(va, access)
+        return space.translate(va, access, pan=pan)

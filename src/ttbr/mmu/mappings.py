@@ -1,6 +1,6 @@
 """A whole address space as columns: what is mapped where, as what, and by which table."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 
 import numpy as np
@@ -8,40 +8,74 @@ from numpy.typing import NDArray
 
 from ttbr.arch.attributes import Attributes
 from ttbr.mmu.attribute_table import AttributeTable
-from ttbr.mmu.tables import Tables, Unreadable
+from ttbr.mmu.runs import Runs
+from ttbr.mmu.tables import Shared, Tables, Unreadable
 
 
 @dataclass(frozen=True)
 class Mappings:
-    """The leaves of an address space in ascending order of VA, a row for each descriptor.
+    """The leaves of an address space in ascending order of VA.
 
-    ``va``, ``pa``, ``size`` (bytes that this one descriptor maps): uint64. ``level``: int8.
-    ``attributes``: int16, an index into ``attribute_values``, ``attribute_keys`` and
-    ``attribute_spans``. ``table``: physical address of the table that holds the descriptor.
-    ``tables``: all tables met; ``unreadable``: those that memory does not hold; ``misdirected``:
-    number of leaves left out because their output address exceeds the regime's size;
-    ``truncated``: what else was left out and why, or None.
+    ``runs`` holds them as they are kept. The columns have a row for each descriptor and are made
+    when they are first asked for: ``va``, ``pa``, ``size`` (bytes that this one descriptor maps):
+    uint64. ``level``: int8. ``attributes``: int16, an index into ``attribute_values``,
+    ``attribute_keys`` and ``attribute_spans``. ``table``: physical address of the table that holds
+    the descriptor. ``tables``: all tables met; ``unreadable``: those that memory does not hold;
+    ``shared``: those used in several places; ``misdirected``: number of leaves left out because
+    their output address exceeds the regime's size; ``truncated``: what else was left out and why,
+    or None.
     """
 
-    va: NDArray[np.uint64]
-    pa: NDArray[np.uint64]
-    size: NDArray[np.uint64]
-    level: NDArray[np.int8]
-    attributes: NDArray[np.int16]
-    table: NDArray[np.uint64]
+    runs: Runs = field(repr=False)
     attribute_table: AttributeTable = field(repr=False)
     tables: Tables = field(repr=False)
     unreadable: Unreadable = field(repr=False)
+    shared: Shared = field(repr=False)
     misdirected: int = 0
     truncated: str | None = None
 
     def __len__(self) -> int:
-        return len(self.va)
+        return int(self.runs.leaves.sum())
+
+    @cached_property
+    def va(self) -> NDArray[np.uint64]:
+        """First virtual address of each row."""
+        return self.runs.stepped(self.runs.va)
+
+    @cached_property
+    def pa(self) -> NDArray[np.uint64]:
+        """Physical address of each row's first byte."""
+        return self.runs.stepped(self.runs.pa)
+
+    @cached_property
+    def size(self) -> NDArray[np.uint64]:
+        """Bytes of each row."""
+        return np.repeat(self.runs.size, self.runs.leaves)
+
+    @cached_property
+    def level(self) -> NDArray[np.int8]:
+        """Level of each row's descriptor."""
+        return np.repeat(self.runs.level, self.runs.leaves)
+
+    @cached_property
+    def attributes(self) -> NDArray[np.int16]:
+        """Index of each row's attributes."""
+        return np.repeat(self.runs.attributes, self.runs.leaves)
+
+    @cached_property
+    def table(self) -> NDArray[np.uint64]:
+        """Physical address of the table that holds each row's descriptor."""
+        return np.repeat(self.runs.table, self.runs.leaves)
 
     @property
     def last(self) -> NDArray[np.uint64]:
         """The last address of each row (inclusive: the end may be 2**64)."""
         return self.va + (self.size - np.uint64(1))
+
+    @property
+    def mapped_bytes(self) -> int:
+        """Bytes mapped in all."""
+        return int(self.runs.bytes.sum())
 
     @property
     def attribute_values(self) -> list[Attributes]:
@@ -60,19 +94,7 @@ class Mappings:
 
     def where(self, mask: NDArray[np.bool_]) -> "Mappings":
         """The rows for which ``mask`` holds."""
-        return Mappings(
-            self.va[mask],
-            self.pa[mask],
-            self.size[mask],
-            self.level[mask],
-            self.attributes[mask],
-            self.table[mask],
-            self.attribute_table,
-            self.tables,
-            self.unreadable,
-            self.misdirected,
-            self.truncated,
-        )
+        return replace(self, runs=self.runs.single().chosen(mask))
 
     @cached_property
     def _by_pa(self) -> list[tuple[int, NDArray[np.uint64], NDArray[np.intp]]]:
@@ -119,27 +141,28 @@ class Mappings:
         With ``contiguous_pa`` they must follow each other in physical memory, too. Equal means
         what the leaves say: blocks and pages of one kind merge.
         """
-        if not len(self):
+        runs = self.runs
+        if not len(runs):
             empty = np.zeros(0, np.intp)
-            return Regions(self, empty, empty)
+            return Regions(runs, empty, empty)
         same: dict[Attributes, int] = {}
         value = np.array([same.setdefault(v, len(same)) for v in self.attribute_values])
-        kind = value[self.attributes]
-        head = np.ones(len(self), np.bool_)
-        head[1:] = (self.va[1:] != self.last[:-1] + np.uint64(1)) | (kind[1:] != kind[:-1])
+        kind = value[runs.attributes]
+        head = np.ones(len(runs), np.bool_)
+        head[1:] = (runs.va[1:] != runs.last[:-1] + np.uint64(1)) | (kind[1:] != kind[:-1])
         if contiguous_pa:
-            head[1:] |= self.pa[1:] != self.pa[:-1] + self.size[:-1]
+            head[1:] |= runs.pa[1:] != runs.pa[:-1] + runs.bytes[:-1]
         first = np.flatnonzero(head)
-        return Regions(self, first, np.diff(first, append=len(self)))
+        return Regions(runs, first, np.append(first[1:], len(runs)) - 1)
 
 
 @dataclass(frozen=True, slots=True)
 class Regions:
-    """Runs of rows of a `Mappings`: ``first`` row and number of ``rows`` of each region."""
+    """Ranges of a space: from run ``first`` to run ``final`` (inclusive) of ``runs``."""
 
-    mappings: Mappings
+    runs: Runs
     first: NDArray[np.intp]
-    rows: NDArray[np.intp]
+    final: NDArray[np.intp]
 
     def __len__(self) -> int:
         return len(self.first)
@@ -147,38 +170,44 @@ class Regions:
     @property
     def va(self) -> NDArray[np.uint64]:
         """First virtual address of each region."""
-        return self.mappings.va[self.first]
+        return self.runs.va[self.first]
 
     @property
     def pa(self) -> NDArray[np.uint64]:
         """Physical address of the first byte of each region."""
-        return self.mappings.pa[self.first]
+        return self.runs.pa[self.first]
 
     @property
     def last(self) -> NDArray[np.uint64]:
         """Last virtual address of each region (inclusive: the end may be 2**64)."""
-        last: NDArray[np.uint64] = self.mappings.last[self.first + self.rows - 1]
-        return last
+        return self.runs.last[self.final]
 
     @property
     def size(self) -> NDArray[np.uint64]:
         """Bytes of each region."""
-        size: NDArray[np.uint64] = self.last - self.va + np.uint64(1)
-        return size
+        return self.last - self.va + np.uint64(1)
+
+    @property
+    def rows(self) -> NDArray[np.int64]:
+        """Number of descriptors of each region."""
+        ends = np.cumsum(self.runs.leaves)
+        return ends[self.final] - self.runs.first_row[self.first]
 
     @property
     def attributes(self) -> NDArray[np.int16]:
         """Index into the mappings' ``attribute_values`` of each region."""
-        return self.mappings.attributes[self.first]
+        return self.runs.attributes[self.first]
 
     def levels(self) -> list[tuple[int, ...]]:
         """The levels of the leaves of each region, ascending."""
         if not len(self):
             return []
-        # One bit a level, from level −1 up.
-        bits = np.left_shift(1, self.mappings.level.astype(np.int64) + 1)
-        found: dict[int, tuple[int, ...]] = {}
-        masks = np.bitwise_or.reduceat(bits, self.first)
-        for mask in np.unique(masks).tolist():
-            found[mask] = tuple(bit - 1 for bit in range(mask.bit_length()) if mask >> bit & 1)
-        return [found[mask] for mask in masks.tolist()]
+        # A bit for each level; the lowest level there is is −1.
+        bits = np.bitwise_or.reduceat(
+            np.left_shift(1, self.runs.level.astype(np.int64) + 1), self.first
+        )
+        found = {
+            value: tuple(n - 1 for n in range(value.bit_length()) if value >> n & 1)
+            for value in np.unique(bits).tolist()
+        }
+        return [found[value] for value in bits.tolist()]

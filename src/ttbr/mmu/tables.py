@@ -31,6 +31,23 @@ class Tables:
 
 
 @dataclass(frozen=True, slots=True)
+class Shared:
+    """The tables that are reached more than once, as columns of equal length.
+
+    ``address`` and ``level`` as in `Tables`; ``reached``: in how many places the table is used,
+    int64; ``listed``: of how many of them the walk followed, int64.
+    """
+
+    address: NDArray[np.uint64]
+    level: NDArray[np.int8]
+    reached: NDArray[np.int64]
+    listed: NDArray[np.int64]
+
+    def __len__(self) -> int:
+        return len(self.address)
+
+
+@dataclass(frozen=True, slots=True)
 class Unreadable:
     """Tables that descriptors name but memory does not hold (wholly), as columns.
 

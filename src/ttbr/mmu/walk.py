@@ -2,62 +2,72 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ttbr.arch.faults import FaultKind
-from ttbr.arch.format import Kind
+from ttbr.arch.format import DescriptorFormat, Kind
 from ttbr.arch.regime import Level, TranslationRegime
 from ttbr.memory.physical import PhysicalMemory
-from ttbr.mmu.tables import FAULT_CODE, Tables, Unreadable
-
-# Descriptors handled at once: bounds the temporary arrays to a few dozen MiB, whatever the image.
-DESCRIPTORS_AT_ONCE = 1 << 19
+from ttbr.mmu.table_graph import Edges, Indices, Nodes, Reader, TableGraph, build, chunks
+from ttbr.mmu.tables import FAULT_CODE, Shared, Tables, Unreadable
 
 ALL_ADDRESSES = (1 << 64) - 1
 
-# How often one table may be used by the tables of a batch. Linux uses a table once, but for the
-# shadow memory of KASAN, which repeats one table millions of times.
-MOST_USES = 128
+LEAST_ENTRIES = 1 << 16
+MOST_ENTRIES = 1 << 27
 
 
 @dataclass(frozen=True, slots=True)
 class Budget:
-    """How much a walk may visit: ``tables`` of each level, ``rows`` (leaves) in all.
+    """How much a walk may look at: ``entries`` of tables in all, each time that a table is reached.
 
-    A tree in which each table is used once has no more tables than memory has pages, and maps
-    memory about once. What needs much more than that shares tables or refers to itself.
+    A tree that uses each table once has no more entries than memory has room for. What has more
+    shares tables, or refers to itself: then the tables that are reached most often are followed
+    only where they are reached first, so that the rest fits.
     """
 
-    tables: int
-    rows: int
+    entries: int
 
     @classmethod
-    def of(cls, memory: PhysicalMemory) -> "Budget":
-        """Twice the tables and four times the pages (of 4 KiB) that ``memory`` has room for.
+    def of(cls, memory: PhysicalMemory, entry_size: int = 8) -> "Budget":
+        """As many entries as ``memory`` has room for, but 2**16 at least and 2**27 at most.
 
-        At least 65,536 tables and 4 Mi rows, so that a small image may describe a large space.
+        So time and memory of a walk grow with the size of the image, and end at 2**27 leaves.
         """
-        pages = sum(bank.size for bank in memory.banks) >> 12
-        return cls(tables=max(1 << 16, 2 * pages), rows=max(1 << 22, 4 * pages))
+        room = sum(bank.size for bank in memory.banks) // entry_size
+        return cls(max(LEAST_ENTRIES, min(room, MOST_ENTRIES)))
+
+    @property
+    def rows(self) -> int:
+        """Leaves in a result: each is an entry that was looked at."""
+        return self.entries
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Batch:
     """Some tables of one level with their descriptors, ``n`` tables of ``count`` entries.
 
     ``address``, ``va`` (lowest translated), ``limits`` (inherited from the tables above) have
-    shape (n,); ``words`` and ``kinds`` (`Kind`; INVALID for entries outside the range of the walk)
-    have shape (n, count).
+    shape (n,); ``words`` and ``inside`` (which entries the range of the walk touches; None for
+    all) have shape (n, count).
     """
 
+    format: DescriptorFormat
     level: Level
     address: NDArray[np.uint64]
     va: NDArray[np.uint64]
     limits: NDArray[np.uint16]
     words: NDArray[np.uint64]
-    kinds: NDArray[np.uint8]
+    inside: NDArray[np.bool_] | None
+
+    @cached_property
+    def kinds(self) -> NDArray[np.uint8]:
+        """The `Kind` of each entry, INVALID for those outside the range of the walk."""
+        kinds = self.format.kinds(self.words, self.level.number)
+        return kinds if self.inside is None else np.where(self.inside, kinds, Kind.INVALID)
 
     def entry_va(self, row: NDArray[np.intp], column: NDArray[np.intp]) -> NDArray[np.uint64]:
         """The lowest address that each of the given entries translates."""
@@ -65,18 +75,14 @@ class Batch:
 
 
 @dataclass(frozen=True, slots=True)
-class _Frontier:
-    """The tables of the level to be read next."""
+class _Visits:
+    """The places of the tables of one level, ascending by ``va``; ``node`` indexes its nodes."""
 
-    address: NDArray[np.uint64]
+    node: Indices
     va: NDArray[np.uint64]
-    limits: NDArray[np.uint16]
 
     def __len__(self) -> int:
-        return len(self.address)
-
-    def part(self, chosen: slice | NDArray[np.bool_]) -> "_Frontier":
-        return _Frontier(self.address[chosen], self.va[chosen], self.limits[chosen])
+        return len(self.node)
 
 
 class Walk:
@@ -102,76 +108,119 @@ class Walk:
         self.budget = budget
         self.first, self.last = first, last
         self._cuts: list[str] = []
-        self._overused: dict[int, tuple[int, int]] = {}  # level → uses left out, first va of them
+        self._shared: list[Shared] = []
         self._tables: list[tuple[NDArray[np.uint64], NDArray[np.uint64], Level]] = []
         self._lost: list[tuple[NDArray[np.uint64], NDArray[np.uint64], int, FaultKind]] = []
 
     @property
     def truncated(self) -> str | None:
         """What the walk left out and why, or None if it is complete."""
-        overused = [
-            f"{uses} uses of tables of level {level} from va {va:#x} on not followed: there are "
-            f"more than {MOST_USES} uses of one table"
-            for level, (uses, va) in self._overused.items()
-        ]
-        return "; ".join([*overused, *self._cuts]) or None
+        return "; ".join(self._cuts) or None
 
     def cut(self, text: str) -> None:
         """Note that something is left out of the result."""
         self._cuts.append(text)
 
     def batches(self) -> Iterator[Batch]:
-        """The tables of each level, the root's first, each level in ascending order of VA."""
+        """The tables of each level, the root's first, each level in ascending order of VA.
+
+        A table is in it as often as it is reached, or, where that is too often, once.
+        """
         regime = self.regime
         if self.first > self.last:
             return
         if regime.disabled:
-            self.cut(f"nothing walked: the registers disable walks through TTBR{regime.ttbr}")
+            self.cut(f"nothing walked: the registers disable walks through {regime.root_register}")
             return
         if self.root >> regime.output_bits:
             self._lose(_column(self.root), _column(regime.base), 0, FaultKind.ADDRESS_SIZE)
             return
-        frontier = _Frontier(_column(self.root), _column(regime.base), np.zeros(1, np.uint16))
-        most = self.budget.tables
-        for depth, level in enumerate(regime.levels):
-            if len(frontier) > most:
-                self.cut(
-                    f"{len(frontier) - most} or more tables of level {level.number} from va "
-                    f"{int(frontier.va[most]):#x} on not followed: more than {most}, so they are "
-                    "shared or refer to themselves"
-                )
-                frontier = frontier.part(slice(most))
-            below: list[_Frontier] = []
-            found = 0
-            step = max(1, DESCRIPTORS_AT_ONCE // level.entries)
-            for start in range(0, len(frontier), step):
-                batch = self._read(frontier.part(slice(start, start + step)), level)
-                # Once there are more than may be visited, there is no need to know how many more.
-                if depth + 1 < len(regime.levels) and found <= most:
-                    below.append(self._thinned(self._children(batch), level.number + 1))
-                    found += len(below[-1])
-                yield batch
-            if not found:
-                return
-            frontier = self._reachable(below, level.number)
+        tables = Reader(self._gather, self._touched)
+        graph = build(regime, self.root, tables, self.first, self.last, self.budget.entries)
+        self._cuts += graph.cut
+        listed = self._fold(graph)
+        visits = _Visits(np.zeros(1, np.intp), _column(regime.base))
+        for depth, level in enumerate(regime.levels[: len(graph.nodes)]):
+            nodes = graph.nodes[depth]
+            readable = nodes.readable[visits.node]
+            if not readable.all():
+                # The descriptors that name them are of the level above, which the hardware reports
+                lost, above = visits.node[~readable], level.number - 1
+                self._lose(nodes.address[lost], visits.va[~readable], above, FaultKind.ADDRESS_SIZE)
+            for chosen in chunks(np.flatnonzero(readable), level):
+                if len(chosen):
+                    yield self._read(nodes, visits, chosen, level)
+            if depth < len(graph.edges):
+                visits = _visits_below(visits, graph.edges[depth], listed[depth + 1])
 
-    def _read(self, part: _Frontier, level: Level) -> Batch:
-        """Gather the tables; those that memory does not hold are noted and read as zeros."""
+    def _fold(self, graph: TableGraph) -> list[NDArray[np.int64]]:
+        """How often each node is listed, so that all fits the budget; notes what is shared."""
+        reached = listed = graph.reached()
+        most = int(max(counts.max() for counts in reached))
+        while graph.entries(listed) > self.budget.entries and most > 1:
+            # The largest power of two that is less: few steps, and the same for the same tables
+            most = 1 << (most - 1).bit_length() - 1
+            listed = graph.reached(most)
+        for level, nodes, counts, kept in zip(
+            graph.levels, graph.nodes, reached, listed, strict=False
+        ):
+            often = np.flatnonzero(counts > 1)
+            if len(often):
+                self._shared.append(
+                    Shared(
+                        nodes.address[often],
+                        np.full(len(often), level.number, np.int8),
+                        counts[often],
+                        kept[often],
+                    )
+                )
+            folded = np.flatnonzero(kept < counts)
+            if len(folded):
+                most_used = folded[np.argmax(counts[folded])]
+                places = int(counts[folded].sum())
+                self.cut(
+                    f"tables of level {level.number} not followed in "
+                    f"{places - int(kept[folded].sum())} of {places} places: shared, or referring "
+                    f"to themselves; {int(nodes.address[most_used]):#x} in "
+                    f"{int(counts[most_used])} places"
+                )
+        return listed
+
+    def _gather(self, address: NDArray[np.uint64], level: Level) -> NDArray[np.uint64]:
+        """Tables with zeros where memory does not hold them."""
+        return self._words(address, level)[0]
+
+    def _words(
+        self, address: NDArray[np.uint64], level: Level
+    ) -> tuple[NDArray[np.uint64], NDArray[np.bool_], NDArray[np.bool_]]:
+        """Tables; whether memory holds each of them wholly, and at least partly."""
         size = self.regime.format.entry_size
-        words, present = self.memory.read_words(part.address, level.entries, size)
-        if not present.all():
-            lost = part.part(~present)
-            self._lose(lost.address, lost.va, level.number, FaultKind.EXTERNAL)
-            touched = self._touched(lost.address, level.entries * size)
-            words[np.flatnonzero(~present)[touched]] = self._entries(
-                lost.address[touched], level.entries, size
-            )
-            present[~present] = touched
-        self._tables.append((part.address[present], part.va[present], level))
-        kinds = self.regime.format.kinds(words, level.number)
+        words, present = self.memory.read_words(address, level.entries, size)
+        if present.all():
+            return words, present, present
+        touched = ~present
+        touched[touched] = self._touched(address[touched], level.entries * size)
+        words[touched] = self._entries(address[touched], level.entries, size)
+        return words, present, present | touched
+
+    def _read(self, nodes: Nodes, visits: _Visits, chosen: Indices, level: Level) -> Batch:
+        """The tables of some visits, each read once; those that memory lacks are noted."""
+        node, va = visits.node[chosen], visits.va[chosen]
+        address = nodes.address[node]
+        distinct, which = np.unique(address, return_inverse=True)
+        if len(distinct) == len(address):
+            words, whole, some = self._words(address, level)
+        else:
+            words, whole, some = self._words(distinct, level)
+            which = which.reshape(-1)
+            words, whole, some = words[which], whole[which], some[which]
+        if not whole.all():
+            self._lose(address[~whole], va[~whole], level.number, FaultKind.EXTERNAL)
+        self._tables.append((address[some], va[some], level))
+        inside = None
         if self.first > 0 or self.last < ALL_ADDRESSES:
-            kinds = np.where(self._within(part.va, level), kinds, np.uint8(Kind.INVALID))
-        return Batch(level, part.address, part.va, part.limits, words, kinds)
+            inside = self._within(va, level)
+        return Batch(self.regime.format, level, address, va, nodes.limits[node], words, inside)
 
     def _touched(self, address: NDArray[np.uint64], size: int) -> NDArray[np.bool_]:
         """Which tables are partly in memory: a bank may end, or a dump may be cut, within one."""
@@ -194,49 +243,6 @@ class Walk:
         high = low + np.uint64((1 << level.shift) - 1)
         return (high >= np.uint64(self.first)) & (low <= np.uint64(self.last))
 
-    def _children(self, batch: Batch) -> _Frontier:
-        """The tables of the next level that a batch names."""
-        row, column = np.nonzero(batch.kinds == Kind.TABLE)
-        words = batch.words[row, column]
-        number, fmt = batch.level.number, self.regime.format
-        return _Frontier(
-            fmt.table_address(words, number),
-            batch.entry_va(row, column),
-            batch.limits[row] | fmt.limits(words, number),
-        )
-
-    def _thinned(self, part: _Frontier, level: int) -> _Frontier:
-        """The tables without those that were named too often; what is left out is noted."""
-        if len(part) <= MOST_USES:
-            return part
-        order = np.argsort(part.address, kind="stable")
-        address = part.address[order]
-        first = np.searchsorted(address, address)  # of the uses of the same table
-        keep = np.empty(len(part), np.bool_)
-        keep[order] = np.arange(len(part)) - first < MOST_USES
-        if not keep.all():
-            lost = part.part(~keep)
-            uses, va = self._overused.get(level, (0, int(lost.va[0])))
-            self._overused[level] = uses + len(lost), va
-        return part.part(keep)
-
-    def _reachable(self, parts: list[_Frontier], level: int) -> _Frontier:
-        """All parts in one, without the tables whose address is too large to be looked at.
-
-        The descriptors that name them are of ``level``, which is what the hardware reports.
-        """
-        frontier = _Frontier(
-            np.concatenate([part.address for part in parts]),
-            np.concatenate([part.va for part in parts]),
-            np.concatenate([part.limits for part in parts]),
-        )
-        too_high = (frontier.address >> np.uint64(self.regime.output_bits)) != 0
-        if too_high.any():
-            lost = frontier.part(too_high)
-            self._lose(lost.address, lost.va, level, FaultKind.ADDRESS_SIZE)
-            frontier = frontier.part(~too_high)
-        return frontier
-
     def _lose(
         self, address: NDArray[np.uint64], va: NDArray[np.uint64], level: int, fault: FaultKind
     ) -> None:
@@ -252,6 +258,16 @@ class Walk:
             _repeated([(len(a), level.entries) for a, _, level in seen]).astype(np.int32),
         )
 
+    def shared(self) -> Shared:
+        """The tables that are reached more than once, and how often."""
+        parts = self._shared
+        return Shared(
+            _joined([part.address for part in parts]),
+            np.concatenate([np.zeros(0, np.int8), *(part.level for part in parts)]),
+            np.concatenate([np.zeros(0, np.int64), *(part.reached for part in parts)]),
+            np.concatenate([np.zeros(0, np.int64), *(part.listed for part in parts)]),
+        )
+
     def unreadable(self) -> Unreadable:
         """Every table that could not be read so far."""
         lost = self._lost
@@ -261,6 +277,38 @@ class Walk:
             _joined([va for _, va, _, _ in lost]),
             _repeated([(len(a), FAULT_CODE[f]) for a, _, _, f in lost]).astype(np.uint8),
         )
+
+
+def _visits_below(visits: _Visits, edges: Edges, listed: NDArray[np.int64]) -> _Visits:
+    """The places of the tables that those of ``visits`` name; ``listed`` as `Walk._fold` gives it.
+
+    A table that is listed once has its first place only.
+    """
+    once = listed[edges.child] == 1
+    # Where it is listed once, the first place of the parent is enough
+    nodes = 1 + int(max(visits.node.max(), edges.parent.max()))
+    first_va = np.full(nodes, ALL_ADDRESSES, np.uint64)
+    np.minimum.at(first_va, visits.node, visits.va)
+    va = first_va[edges.parent[once]] + edges.va_offset[once]
+    child = edges.child[once]
+    order = np.lexsort((va, child))
+    va, child = va[order], child[order]
+    head = np.ones(len(child), np.bool_)
+    head[1:] = child[1:] != child[:-1]
+    va, child = va[head], child[head]
+
+    many = np.flatnonzero(~once)
+    if len(many):
+        parent = edges.parent[many]
+        start = np.searchsorted(parent, visits.node, side="left")
+        counts = np.searchsorted(parent, visits.node, side="right") - start
+        visit = np.repeat(np.arange(len(visits)), counts)
+        within = np.arange(len(visit)) - np.repeat(np.cumsum(counts) - counts, counts)
+        edge = many[np.repeat(start, counts) + within]
+        va = np.concatenate([va, visits.va[visit] + edges.va_offset[edge]])
+        child = np.concatenate([child, edges.child[edge]])
+    order = np.argsort(va, kind="stable")
+    return _Visits(child[order], va[order])
 
 
 def _column(value: int) -> NDArray[np.uint64]:

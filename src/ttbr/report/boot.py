@@ -150,13 +150,12 @@ def linear_map(image: Image, mappings: Mappings) -> list[dict[str, Any]]:
     """
     rows = [r for r in regions(image, mappings) if r.name in ("Linear Mapping", "Kernel Mapping")]
     counts: Counter[tuple[int, bool]] = Counter()
-    values = mappings.attribute_values
+    values, runs = mappings.attribute_values, mappings.runs
     for row in rows:
-        inside = (mappings.va >= np.uint64(row.start)) & (mappings.va <= np.uint64(row.last))
-        pairs = np.stack([mappings.size[inside], mappings.attributes[inside].astype("u8")])
-        kinds, number = np.unique(pairs, axis=1, return_counts=True)
-        for (span, index), count in zip(kinds.T.tolist(), number.tolist(), strict=True):
-            counts[span, values[index].contiguous] += count
+        inside = runs.chosen((runs.va >= np.uint64(row.start)) & (runs.va <= np.uint64(row.last)))
+        columns = (inside.size.tolist(), inside.attributes.tolist(), inside.leaves.tolist())
+        for span, index, leaves in zip(*columns, strict=True):
+            counts[span, values[index].contiguous] += leaves
     page = 1 << 12 if image.arch == "arm" else 1 << image.kernel_regime.levels[-1].shift
     return [
         {

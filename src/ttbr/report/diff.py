@@ -8,6 +8,7 @@ from rich.console import Console
 from ttbr.mmu.compare import Change, Differences, compare
 from ttbr.mmu.image import Image
 from ttbr.report.format import address, size
+from ttbr.report.mappings import space_bits
 from ttbr.report.regions import RegionNames
 
 SHOWN = 200  # ranges that the text form lists per root; JSON has them all
@@ -87,10 +88,10 @@ def diff_images(a: Image, b: Image, assumed: list[str], root: str | None) -> Ima
                 root=name,
                 table_a=space_a.root,
                 table_b=space_b.root,
-                mapped_a=int(maps_a.size.sum()),
-                mapped_b=int(maps_b.size.sum()),
+                mapped_a=maps_a.mapped_bytes,
+                mapped_b=maps_b.mapped_bytes,
                 differences=compare(maps_a, maps_b),
-                bits=64 if space_a.regime.format.name == "vmsav8-64" else 32,
+                bits=space_bits(space_a),
                 cut=tuple(cut),
             )
         )

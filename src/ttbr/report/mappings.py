@@ -5,11 +5,14 @@ import json
 from collections.abc import Iterator
 from typing import Any, TextIO
 
+import numpy as np
 from rich.console import Console
 
 from ttbr.mmu.address_space import AddressSpace
+from ttbr.mmu.contiguous import REASONS, Disagreements
 from ttbr.mmu.image import Image
 from ttbr.mmu.mappings import Mappings
+from ttbr.mmu.tables import Shared
 from ttbr.report.format import address, size
 from ttbr.report.regions import RegionNames
 
@@ -31,8 +34,20 @@ CSV_COLUMNS = (
 )
 
 
-def print_mappings(out: Console, image: Image, space: AddressSpace, mappings: Mappings) -> None:
-    """One line a range, under the name of its region where the layout is known."""
+SHOWN = 100  # shared tables and contiguous groups that JSON names one by one
+
+
+def print_mappings(
+    out: Console,
+    image: Image,
+    space: AddressSpace,
+    mappings: Mappings,
+    wrong: Disagreements,
+) -> None:
+    """One line a range, under the name of its region where the layout is known.
+
+    ``wrong``: the contiguous groups whose entries disagree.
+    """
     bits = space_bits(space)
     names = RegionNames(image.facts.markers)
     regions = mappings.regions()
@@ -47,23 +62,28 @@ def print_mappings(out: Console, image: Image, space: AddressSpace, mappings: Ma
             f"{address(va, bits)}-{address(last, bits)} -> {pa:#014x} {size(last - va + 1):>9}  "
             f"L{'/'.join(str(level) for level in levels):<3} {attributes[index].summary()}"
         )
-    total = int(mappings.size.sum())
+    total = mappings.mapped_bytes
     out.print(
         f"{len(regions)} ranges, {len(mappings)} descriptors, {size(total)} mapped; "
         f"{len(mappings.tables)} tables from {space.root:#x}"
     )
-    for note in notes(mappings):
+    for note in (*notes(mappings), *wrong.notes()):
         out.print(f"note: {note}")
 
 
-def write_json(out: TextIO, space: AddressSpace, mappings: Mappings) -> None:
-    """The ranges as one JSON document; ``attributes`` is an index into ``attribute_values``."""
+def write_json(out: TextIO, space: AddressSpace, mappings: Mappings, wrong: Disagreements) -> None:
+    """The ranges as one JSON document; ``attributes`` is an index into ``attribute_values``.
+
+    ``wrong``: the contiguous groups whose entries disagree.
+    """
     document: dict[str, Any] = {
         "root": hex(space.root),
         "format": space.regime.format.name,
         "tables": len(mappings.tables),
         "descriptors": len(mappings),
-        "notes": notes(mappings),
+        "notes": [*notes(mappings), *wrong.notes()],
+        "shared_tables": _shared_json(mappings.shared),
+        "contiguous_groups": _groups_json(wrong),
         "attribute_values": [value.as_dict() for value in mappings.attribute_values],
         "mappings": [
             {
@@ -84,8 +104,9 @@ def write_json(out: TextIO, space: AddressSpace, mappings: Mappings) -> None:
 def write_csv(out: TextIO, mappings: Mappings) -> None:
     """The ranges as CSV with a heading; addresses in hex, ``last`` inclusive, ``size`` in bytes."""
     table = csv.writer(out, lineterminator="\n")
-    table.writerow(CSV_COLUMNS)
     values = mappings.attribute_values
+    privileged = values[0].exception_levels[0] if values else 1
+    table.writerow(f"el{privileged}" if name == "el1" else name for name in CSV_COLUMNS)
     for va, last, pa, index, levels in _rows(mappings):
         a = values[index]
         table.writerow(
@@ -121,12 +142,54 @@ def notes(mappings: Mappings) -> list[str]:
         )
     if mappings.misdirected:
         lines.append(f"{mappings.misdirected} descriptors have an output address out of range")
+    if not mappings.truncated and len(mappings.shared):
+        shared = mappings.shared
+        most = int(shared.reached.argmax())
+        lines.append(
+            f"tables used in more than one place: {len(shared)}, most often "
+            f"{int(shared.address[most]):#x}, at level {int(shared.level[most])} in "
+            f"{int(shared.reached[most])} places"
+        )
     return lines
+
+
+def _shared_json(shared: Shared) -> list[dict[str, Any]]:
+    """The tables that are used most often, by descending use; ``listed`` places are followed."""
+    order = np.argsort(-shared.reached, kind="stable")[:SHOWN]
+    return [
+        {"table": hex(table), "level": level, "places": reached, "listed": listed}
+        for table, level, reached, listed in zip(
+            shared.address[order].tolist(),
+            shared.level[order].tolist(),
+            shared.reached[order].tolist(),
+            shared.listed[order].tolist(),
+            strict=True,
+        )
+    ]
+
+
+def _groups_json(wrong: Disagreements) -> dict[str, Any]:
+    """How many contiguous groups there are, and those that are wrong."""
+    rows = zip(
+        wrong.va[:SHOWN].tolist(),
+        wrong.size[:SHOWN].tolist(),
+        wrong.level[:SHOWN].tolist(),
+        wrong.reason[:SHOWN].tolist(),
+        strict=True,
+    )
+    return {
+        "groups": wrong.groups,
+        "wrong": len(wrong),
+        "first_wrong": [
+            {"va": hex(va), "size": size, "level": level, "reason": REASONS[reason]}
+            for va, size, level, reason in rows
+        ],
+    }
 
 
 def space_bits(space: AddressSpace) -> int:
     """How many bits a virtual address of this space is written with."""
-    return 64 if space.regime.format.name == "vmsav8-64" else 32
+    return 64 if space.regime.format.name.startswith("vmsav8-64") else 32
 
 
 def _rows(mappings: Mappings) -> Iterator[tuple[int, int, int, int, tuple[int, ...]]]:

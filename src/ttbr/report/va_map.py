@@ -76,6 +76,7 @@ def _edges(image: Image) -> dict[int, str]:
 
 
 def _mapped(mappings: Mappings, start: int, last: int) -> int:
-    """Bytes mapped from ``start`` to ``last``; rows do not cross regions by more than a block."""
-    inside = (mappings.va >= np.uint64(start)) & (mappings.va <= np.uint64(last))
-    return int(mappings.size[inside].sum())
+    """Bytes mapped from ``start`` to ``last``; runs end with their table, regions with blocks."""
+    runs = mappings.runs
+    inside = (runs.va >= np.uint64(start)) & (runs.va <= np.uint64(last))
+    return int(runs.bytes[inside].sum())

@@ -1,0 +1,101 @@
+"""Runs of leaves: neighbouring entries of one table that map neighbouring memory alike.
+
+Nearly all of a kernel's map is like that, and such entries differ by exactly what one of them maps.
+So whole spaces are found, kept and compared as runs, whose number does not grow with memory; a
+row for each descriptor is only made where somebody asks for rows.
+"""
+
+from dataclasses import dataclass, fields
+from functools import cached_property
+
+import numpy as np
+from numpy.typing import NDArray
+
+TYPE_BITS = 3
+"""Both types of 00 are invalid, in every format (VMSAv8-64, LPAE and short descriptors)."""
+
+
+@dataclass(frozen=True)
+class Runs:
+    """Leaves in runs, as columns of equal length.
+
+    ``va``, ``pa``: of the first leaf. ``leaves``: how many there are, int64. ``size``: bytes that
+    each of them maps, uint64. ``level``: int8. ``attributes``: index of their common attributes,
+    int16. ``table``: physical address of the table that holds them.
+    """
+
+    va: NDArray[np.uint64]
+    pa: NDArray[np.uint64]
+    leaves: NDArray[np.int64]
+    size: NDArray[np.uint64]
+    level: NDArray[np.int8]
+    attributes: NDArray[np.int16]
+    table: NDArray[np.uint64]
+
+    def __len__(self) -> int:
+        return len(self.va)
+
+    @classmethod
+    def joined(cls, parts: list["Runs"]) -> "Runs":
+        """All runs of the parts in ascending order of VA; no parts make no runs."""
+        word, none = np.zeros(0, np.uint64), np.zeros(0, np.int64)
+        empty = cls(word, word, none, word, np.zeros(0, np.int8), np.zeros(0, np.int16), word)
+        every = [empty, *parts]
+        order = np.argsort(np.concatenate([part.va for part in every]), kind="stable")
+        columns = (np.concatenate([getattr(p, f.name) for p in every])[order] for f in fields(cls))
+        return cls(*columns)
+
+    def chosen(self, which: NDArray[np.bool_] | NDArray[np.intp] | slice) -> "Runs":
+        """Some of the runs."""
+        return Runs(*(getattr(self, field.name)[which] for field in fields(self)))
+
+    @cached_property
+    def bytes(self) -> NDArray[np.uint64]:
+        """Bytes that each run maps."""
+        return self.leaves.astype(np.uint64) * self.size
+
+    @cached_property
+    def last(self) -> NDArray[np.uint64]:
+        """The last address of each run (inclusive: the end may be 2**64)."""
+        return self.va + (self.bytes - np.uint64(1))
+
+    @cached_property
+    def first_row(self) -> NDArray[np.int64]:
+        """The number of leaves in all runs before each."""
+        return np.cumsum(self.leaves) - self.leaves
+
+    def stepped(self, column: NDArray[np.uint64]) -> NDArray[np.uint64]:
+        """A column of addresses as rows: the address of each leaf."""
+        within = np.arange(int(self.leaves.sum()), dtype=np.int64)
+        within -= np.repeat(self.first_row, self.leaves)
+        offsets = within.astype(np.uint64) * np.repeat(self.size, self.leaves)
+        return np.repeat(column, self.leaves) + offsets
+
+    def single(self) -> "Runs":
+        """The same leaves, each as a run of its own."""
+        return Runs(
+            self.stepped(self.va),
+            self.stepped(self.pa),
+            np.ones(int(self.leaves.sum()), np.int64),
+            np.repeat(self.size, self.leaves),
+            np.repeat(self.level, self.leaves),
+            np.repeat(self.attributes, self.leaves),
+            np.repeat(self.table, self.leaves),
+        )
+
+
+def find_runs(words: NDArray[np.uint64], step: int) -> tuple[NDArray[np.intp], NDArray[np.int64]]:
+    """Where runs of entries that differ by ``step`` begin, and how many entries each has.
+
+    ``words`` has shape (tables, entries), contiguous; the beginnings index it as if it were flat.
+    Entries that are surely invalid are in no run. One pass over the words with temporary arrays
+    of their size: callers give a few hundred tables at once.
+    """
+    flat = words.reshape(-1)
+    broken = np.empty(len(flat) + 1, np.bool_)
+    np.not_equal(flat[1:] - flat[:-1], np.uint64(step), out=broken[1:-1])
+    broken[:: words.shape[1]] = True  # a run ends with its table
+    heads = np.flatnonzero(broken[:-1])
+    lengths = np.diff(heads, append=len(flat))
+    live = (flat[heads] & np.uint64(TYPE_BITS)) != 0
+    return heads[live], lengths[live]
