@@ -6,13 +6,15 @@ from collections.abc import Callable, Iterator
 import numpy as np
 from recorded import Recorded
 
-from ttbr.kernel.linux_pte import linux_entries
 from ttbr.mmu.address_space import AddressSpace
-from ttbr.recover.release import find_release
-from ttbr.recover.software import linux_page
+from ttbr.recover.linux_reading import KINDS, PRESENT, LinuxReader
+from ttbr.recover.linux_view import linux_view
+from ttbr.recover.release import known_release
+from ttbr.recover.software import linux_entry
 
 PFN = (1 << 55) - 1  # of a pagemap entry; Documentation/admin-guide/mm/pagemap.rst
-PRESENT = 1 << 63
+IN_MEMORY, SWAPPED = 1 << 63, 1 << 62
+SWAP_TYPE_BITS = 5
 
 
 def roots(machine: Recorded) -> dict[int, int]:
@@ -21,19 +23,23 @@ def roots(machine: Recorded) -> dict[int, int]:
     return {task["pid"]: int(task["pgd_pa"], 16) for task in tasks if int(task["pgd_pa"], 16)}
 
 
+def reader_of(machine: Recorded, space: AddressSpace) -> LinuxReader:
+    return LinuxReader(space.regime, known_release(machine.image))
+
+
 def physical(
     machine: Recorded, space: AddressSpace, vas: list[int], seen: Counter[str]
 ) -> list[int]:
     """The address of each VA, by the hardware's entry or else by Linux's own."""
-    release = find_release(machine.image.memory)
-    linux = linux_entries(space.regime.format.name, release)
+    reader = reader_of(machine, space)
     many = space.translate_many(np.array(vas, np.uint64))
     found = many.pa.tolist()
     for place in np.flatnonzero(many.fault).tolist():
-        page = linux_page(space, space.translate(vas[place]), linux)
+        page = linux_entry(space, space.translate(vas[place]), reader)
         assert page is not None, f"{machine.case}: {vas[place]:#x} is nowhere"
+        assert page.pa is not None, f"{machine.case}: {vas[place]:#x} is {page}"
         found[place] = page.pa
-        seen[page.reason] += 1
+        seen[page.kind] += 1
     seen["hardware"] += int(np.count_nonzero(many.fault == 0))
     return found
 
@@ -75,7 +81,7 @@ def test_every_pagemap_entry_is_the_tables(machine: Recorded, say: Callable[[str
         except FileNotFoundError:
             continue
         rows = [[int(word, 16) for word in line.split()] for line in lines if "#" not in line]
-        rows = [row for row in rows if row[2] & PRESENT]
+        rows = [row for row in rows if row[2] & IN_MEMORY]
         space = machine.image.address_space(f"user:{root:#x}")
         addresses = physical(machine, space, [va for va, _, _ in rows], seen)
         total += len(rows)
@@ -85,6 +91,58 @@ def test_every_pagemap_entry_is_the_tables(machine: Recorded, say: Callable[[str
     say(f"{machine.case}: {right} of {total} pagemap entries found ({counted(seen)})")
     assert right == total
     assert total > 0
+
+
+def areas(machine: Recorded, pid: int) -> Iterator[tuple[int, int]]:
+    """(first address, end) of each area of the process that its pagemap looks into.
+
+    Those are all but the vectors, which are no area of its own, and device memory.
+    """
+    for line in machine.text(f"pid/{pid}/maps.txt").splitlines():
+        first, _, end = line.split()[0].partition("-")
+        if not line.endswith(("[vectors]", "/dev/mem")):
+            yield int(first, 16), int(end, 16)
+
+
+def test_linuxs_view_is_the_pagemap(machine: Recorded, say: Callable[[str], None]) -> None:
+    """Nothing more and nothing less: each entry of every process, present or swapped."""
+    shift = machine.expected["page_shift"]
+    seen: Counter[str] = Counter()
+    right = total = more = 0
+    for pid, root in roots(machine).items():
+        try:
+            lines = machine.text(f"pid/{pid}/pagemap.txt").splitlines()
+        except FileNotFoundError:
+            continue
+        rows = [[int(word, 16) for word in line.split()] for line in lines if "#" not in line]
+        rows = [row for row in rows if row[2] & (IN_MEMORY | SWAPPED)]
+        space = machine.image.address_space(f"user:{root:#x}")
+        view = linux_view(space, reader_of(machine, space))
+        read = view.readings
+        va = np.array([row[0] for row in rows], np.uint64)
+        raw = np.array([row[2] for row in rows], np.uint64)
+        at = np.searchsorted(view.va, va, side="right") - 1
+        assert ((va - view.va[at]) < view.size[at]).all(), f"{machine.case} {pid}: not in the view"
+        frames = read.pa[at] + (va - view.va[at]) >> np.uint64(shift)
+        place = np.where(read.has_page[at], frames, read.swap_offset[at])
+        swap = read.swap_type[at].astype(np.uint64) | place << np.uint64(SWAP_TYPE_BITS)
+        present = raw & np.uint64(IN_MEMORY) != 0
+        want = np.where(present, frames, swap)
+        good = (want == raw & np.uint64(PFN)) & (present == (read.swap_type[at] < 0))
+        right += int(np.count_nonzero(good))
+        total += len(rows)
+        for code, count in zip(*np.unique(read.kind[at], return_counts=True), strict=True):
+            seen["hardware" if code == PRESENT else KINDS[code]] += int(count)
+        # And what else the tables have in the process's areas
+        inside = np.zeros(len(view), np.bool_)
+        for first, end in areas(machine, pid):
+            inside |= (view.va >= np.uint64(first)) & (view.va < np.uint64(end))
+        more += int(view.size[inside].sum()) >> shift
+    say(
+        f"{machine.case}: {right} of {total} pagemap entries are in Linux's view, which has {more} "
+        f"pages ({counted(seen)})"
+    )
+    assert right == total == more > 0
 
 
 def counted(seen: Counter[str]) -> str:

@@ -28,7 +28,7 @@ Examples:
 )
 @click.option("--level", type=int, help="The level of the table that holds the descriptor.")
 @click.option(
-    "--mair", type=NUMBER, help="MAIR_EL1 (lpae: MAIR1<<32|MAIR0): names the memory type."
+    "--mair", type=NUMBER, help="MAIR_ELx (lpae: MAIR1<<32|MAIR0): names the memory type."
 )
 @json_option
 def explain_command(

@@ -5,11 +5,23 @@ from typing import Any
 
 import click
 
+import ttbr
+from ttbr.cli.output import progress
+from ttbr.recover.identify import with_registers
+from ttbr.report.identified import inferred
+
 REGISTERS_HELP = (
     "System registers: a registers.json file, or NAME=VALUE,… such as "
-    "TTBR1_EL1=0x41853000,TCR_EL1=0x…. They win over those that the image holds."
+    "TTBR1_EL1=0x41853000,TCR_EL1=0x…. They win over those that the image holds; without any, "
+    "the kernel's tables are looked for in memory."
 )
-ROOT_HELP = "Which tables: kernel, user, user:PA (a process's root table) or PA."
+ROOT_HELP = (
+    "Which tables: kernel, user, user:PA (a process's root table) or PA; el2, el3 and stage2 (of a "
+    "hypervisor, firmware, a guest), each also with :PA."
+)
+
+OTHER_ROOTS = ("el2", "el3", "stage2")
+"""Root tables that are not a kernel's or a process's."""
 
 
 def registers_option(function: Callable[..., Any]) -> Callable[..., Any]:
@@ -22,3 +34,18 @@ def root_option(default: str | None) -> Callable[[Callable[..., Any]], Callable[
     return click.option(
         "--root", metavar="ROOT", default=default, show_default=default is not None, help=ROOT_HELP
     )
+
+
+def open_image(spec: str, registers: str | None, root: str | None = None) -> ttbr.Image:
+    """The image of a command that reads tables; what had to be found for it is said on stderr.
+
+    The kernel is only looked for where ``root`` is one that Linux has.
+    """
+    image = ttbr.open(spec, registers)
+    if root is not None and root.partition(":")[0] in OTHER_ROOTS:
+        return image
+    with progress("looking for the kernel") as step:
+        image, found = with_registers(image, progress=step)
+    if found is not None:
+        click.echo(f"ttbr: note: {inferred(found)}", err=True)
+    return image

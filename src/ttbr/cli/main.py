@@ -28,9 +28,10 @@ Examples:
   ttbr dump ram.raw@0x40000000 --registers registers.json --format ptdump
   ttbr translate vmcore 0xffff800080010000 --steps
 \b
-IMAGE is FILE (an ELF core), FILE@BASE (raw memory), or several of these joined by
-commas; gzip and zstd are taken off. Exit codes: 0 done, 1 the answer is no
-(a fault, a difference), 2 bad input.""",
+IMAGE is FILE (ELF core, kdump, LiME, AVML), FILE@BASE or FILE@BANKS.json (raw
+memory), or several of these joined by commas; FILE may be a URL; gzip, xz and zstd
+are taken off. Exit codes: 0 done, 1 the answer is no (a fault, a difference), 2 bad
+input.""",
 )
 @click.version_option(version("ttbr"), prog_name="ttbr")
 def cli() -> None:

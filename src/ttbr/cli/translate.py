@@ -4,9 +4,8 @@ import sys
 
 import click
 
-import ttbr
 from ttbr.arch.faults import Access
-from ttbr.cli.images import registers_option, root_option
+from ttbr.cli.images import open_image, registers_option, root_option
 from ttbr.cli.output import console, json_option, print_json
 from ttbr.cli.values import NUMBER
 from ttbr.errors import InputError
@@ -36,8 +35,10 @@ maps the physical address.""",
 @click.option(
     "--access",
     type=click.Choice([str(access) for access in Access]),
-    help="Also check this access: permission, access flag and domain faults count.",
+    help="Also check this access: permission, access flag and domain faults count. With --root "
+    "el2 and el3, el1 stands for that exception level.",
 )
+@click.option("--pan", is_flag=True, help="With --access: PSTATE.PAN is set.")
 @click.option("--reverse", multiple=True, type=NUMBER, metavar="PA", help="Which VAs map PA?")
 @json_option
 def translate_command(
@@ -47,6 +48,7 @@ def translate_command(
     root: str | None,
     steps: bool,
     access: str | None,
+    pan: bool,
     reverse: tuple[int, ...],
     as_json: bool,
 ) -> None:
@@ -57,9 +59,12 @@ def translate_command(
     """
     if not vas and not reverse:
         raise InputError("nothing to translate: give a VA, or --reverse PA")
-    image = ttbr.open(image_spec, registers)
+    if pan and not access:
+        raise InputError("--pan is about an access: say which with --access")
+    image = open_image(image_spec, registers, root)
     translator = Translator(image, root)
-    answers = [translator.translate(va, Access(access) if access else None) for va in vas]
+    checked = Access(access) if access else None
+    answers = [translator.translate(va, checked, pan=pan) for va in vas]
     missing = []
     if reverse:
         through = Translator(image, root or "kernel")

@@ -58,6 +58,11 @@ MAIR_ATTRIBUTES = {
 }
 
 
+def mair() -> int:
+    """MAIR_EL1 from the MMU's first use until MTE is brought up."""
+    return sum(attribute << 8 * index for index, attribute in MAIR_ATTRIBUTES.items())
+
+
 def attr_index(memory: MemoryType) -> int:
     """The AttrIndx field of a descriptor."""
     return memory << 2

@@ -52,6 +52,18 @@ class FromTree:
 
 
 @dataclass(frozen=True, slots=True)
+class PrivatePeripherals:
+    """A Cortex-A9's private peripherals, at the address that the core itself names (CBAR).
+
+    `physical` is that of the SoC. A core without them names 0, which is then mapped.
+    """
+
+    virtual: int
+    physical: int
+    length: int
+
+
+@dataclass(frozen=True, slots=True)
 class DebugLl:
     """debug_ll_io_init(): a page for the low-level debug UART, with CONFIG_DEBUG_LL only."""
 
@@ -63,7 +75,7 @@ class DramBarrier:
     virtual: int
 
 
-MapIo = IoTable | FromTree | DebugLl | DramBarrier
+MapIo = IoTable | FromTree | PrivatePeripherals | DebugLl | DramBarrier
 
 
 @dataclass(frozen=True, slots=True)
@@ -201,8 +213,8 @@ MACHINES: tuple[MachineDesc, ...] = (
         "Freescale i.MX6 Quad/DualLite (Device Tree)",
         ("fsl,imx6dl", "fsl,imx6q", "fsl,imx6qp"),
         ("SOC_IMX6Q",),
-        # The address is the Cortex-A9's own (CBAR); 0x00a00000 on every i.MX6 (hardware.h, mx6q).
-        map_io=(DebugLl(), IoTable((Static(0xF400_0000, 0x00A0_0000, 4 * K),))),
+        # imx_scu_map_io; 0x00a00000 on every i.MX6 (hardware.h, mx6q).
+        map_io=(DebugLl(), PrivatePeripherals(0xF400_0000, 0x00A0_0000, 4 * K)),
     ),
     MachineDesc(
         "Keystone",
@@ -384,7 +396,7 @@ MACHINES: tuple[MachineDesc, ...] = (
         "Xilinx Zynq Platform",
         ("xlnx,zynq-7000",),
         ("ARCH_ZYNQ",),
-        # The Cortex-A9's CBAR, mapped where it is (zynq_scu_map_io).
+        # The Cortex-A9's private peripherals, mapped where they are (zynq_scu_map_io).
         map_io=(DebugLl(), IoTable((Static(0xF8F0_0000, 0xF8F0_0000, 256),))),
         reserve="zynq_memory_init",
     ),

@@ -23,6 +23,14 @@ from numpy.typing import NDArray
 if TYPE_CHECKING:
     from ttbr.kernel.config import Config
 
+# TEX remap (short descriptors) and MAIR0/1 (LPAE), the same register pair (__v7_setup).
+PRRR, NMRR = 0xFF0A_81A8, 0x40E0_40E0
+MAIR0, MAIR1 = 0xEEAA_4400, 0xFF00_0004
+
+# Bits that the walker's accesses have in TTBRn with short descriptors.
+TTB_FLAGS_SMP = 0x6A  # inner and outer write-back write-allocate, shareable, not outer shareable
+TTB_FLAGS_UP = 0x59  # inner and outer write-back, not shareable
+
 
 class Memory(StrEnum):
     """Linux's memory types (L_PTE_MT_*)."""

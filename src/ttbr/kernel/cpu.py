@@ -101,6 +101,7 @@ def _aarch32(mmfr0: int, mmfr3: int) -> dict[str, int]:
 
 _V8_1_MMFR1 = 0x1021_2122  # HAFDBS 2, VMIDBits 2, VH 1, HPDS 2, LO 1, PAN 2, XNX 1
 _V8_2_MMFR2 = 0x1011  # CnP, UAO, IESB
+_A64FX = {"MIDR_EL1": 0x461F_0010} | _aarch64(0x1122, 0x1121_2100, 0x1011)
 
 _CORES = (
     Cpu("Cortex-A5", "arm,cortex-a5", _aarch32(0x0010_0103, 0x0210_2111), scu=True),
@@ -138,6 +139,9 @@ _CORES = (
         "arm,neoverse-n2",
         _aarch64(0x0222_0010_1125, _V8_1_MMFR1, 0x1221_0111_1210_1011),
     ),
+    # As the kernel's trees call it, and as QEMU's do.
+    Cpu("A64FX", "fujitsu,a64fx", _A64FX),
+    Cpu("A64FX", "arm,a64fx", _A64FX),
 )
 
 CORES: Mapping[str, Cpu] = {core.compatible: core for core in _CORES}

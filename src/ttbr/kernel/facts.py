@@ -25,7 +25,7 @@ SYMBOLS: tuple[str, ...] = (
     *("__reserved_mem_alloc_size", "__reserved_mem_alloc_in_range"),
     *("fdt_init_reserved_mem_node", "fdt_reserved_mem_save_node"),
     *("early_init_dt_alloc_reserved_memory_arch", "arm64_kfence_alloc_pool", "setup_machine_fdt"),
-    "map_mem",
+    *("map_mem", "reserve_crashkernel", "arm_mm_memblock_reserve", "zynq_memory_init"),
 )
 """Regular expressions that whole symbol names match."""
 
@@ -37,7 +37,8 @@ OPTIONS: tuple[str, ...] = (
     *("ARM64_L1_CACHE_SHIFT", "ARM_L1_CACHE_SHIFT"),
     # arm64 features with an effect on tables or registers.
     *("ARM64_HW_AFDBM", "ARM64_BTI_KERNEL", "ARM64_PTR_AUTH_KERNEL", "ARM64_E0PD", "ARM64_MTE"),
-    *("CAVIUM_ERRATUM_27456", "UNMAP_KERNEL_AT_EL0", "RELOCATABLE", "RANDOMIZE_BASE"),
+    *("CAVIUM_ERRATUM_27456", "FUJITSU_ERRATUM_010001", "UNMAP_KERNEL_AT_EL0", "RELOCATABLE"),
+    "RANDOMIZE_BASE",
     *("RODATA_FULL_DEFAULT_ENABLED", "UNWIND_PATCH_PAC_INTO_SCS", "KVM", "ACPI_APEI_GHES"),
     *("ARM_SDE_INTERFACE", "EFI", "ARM_GIC_V3_ITS"),
     # Debugging and hardening that changes how memory is mapped.
@@ -61,7 +62,7 @@ OPTIONS: tuple[str, ...] = (
     *("CPU_ICACHE_DISABLE", "CPU_BPREDICT_DISABLE"),
     # Memory models, zones and allocators.
     *("ZONE_DMA", "ZONE_DMA32", "HUGETLB_PAGE", "TRANSPARENT_HUGEPAGE", "KEXEC_CORE", "CMA"),
-    "MEMORY_HOTPLUG",
+    "MEMORY_HOTREMOVE",
     *("CMA_AREAS", "DMA_CMA", "CMA_SIZE_MBYTES", "CMA_SIZE_PERCENTAGE", "CMA_SIZE_SEL_MBYTES"),
     *("CMA_SIZE_SEL_PERCENTAGE", "CMA_SIZE_SEL_MIN", "CMA_SIZE_SEL_MAX"),
     *("DMA_DECLARE_COHERENT", "DMA_RESTRICTED_POOL", "CRASH_DUMP"),

@@ -220,6 +220,12 @@ _ARM64 = {
 }
 
 _ARM: dict[str, Behaviour] = {
+    "arm_ttbr0_pan": Behaviour(
+        "LPAE kernels can keep out of user memory by disabling TTBR0 (the default), and then TTBR1 "
+        "holds all of swapper_pg_dir; before, only the kernel's part where VMSPLIT allows it",
+        "arch/arm/Kconfig: CPU_TTBR0_PAN; asm/pgtable-3level-hwdef.h: TTBR1_OFFSET",
+        since=(6, 10),
+    ),
     "vm_struct_requested_size": Behaviour(
         "vm_struct records the size that was asked for: on 32-bit ARM a static_vm has 44 bytes, "
         "before that 40 (with LPAE 48 in either case)",
@@ -234,6 +240,17 @@ _ENTRIES = {
         "entries that are present for Linux but not valid have bit 11 (nG) set, before: bit 58",
         "arch/arm64/include/asm/pgtable-prot.h: PTE_PRESENT_INVALID; 6.1: PTE_PROT_NONE",
         since=(6, 10),
+    ),
+    "arm_swap_exclusive": Behaviour(
+        "a swap entry of arm has a bit for exclusive pages, bit 7, and its offset above it",
+        "arch/arm/include/asm/pgtable.h: __SWP_OFFSET_SHIFT",
+        since=(6, 3),
+    ),
+    "swap_markers_always": Behaviour(
+        "the highest swap type is a PTE marker; before, it was a swap-in error, and whether there "
+        "were markers depended on the configuration",
+        "include/linux/swap.h: SWP_PTE_MARKER_NUM",
+        since=(6, 2),
     ),
     "arm64_ptdump_from_run_time_offset": Behaviour(
         "the dump of the kernel's tables starts at the PAGE_OFFSET of the CPU, not at that of the "

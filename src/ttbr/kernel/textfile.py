@@ -1,4 +1,4 @@
-"""Files of a kernel as builds and packages leave them: plain, or packed by gzip or zstd."""
+"""Files of a kernel as builds and packages leave them: plain, or packed by gzip, xz or zstd."""
 
 from __future__ import annotations
 

@@ -8,7 +8,7 @@ from typing import Any
 
 from ttbr.arch.registers import known_registers
 from ttbr.errors import InputError
-from ttbr.memory.raw import open_regular
+from ttbr.memory.raw import names_file, open_regular
 
 LIMIT = 1 << 24  # bytes of a registers file; one has a few KiB
 NUMBER = re.compile(r"0[xX][0-9a-fA-F]{1,16}|[0-9]{1,20}")
@@ -22,7 +22,7 @@ def read_registers(text: str) -> dict[str, int]:
     "registers" of a stage, or the plain ``{NAME: VALUE, …}``. Names that debuggers use become
     architectural ones, names that ttbr does not know stay. `InputError` names the register.
     """
-    if "=" in text and not Path(text).is_file():
+    if "=" in text and not names_file(text):
         return _listed(text)
     with open_regular(Path(text)) as file:
         content = file.read(LIMIT + 1)
@@ -65,10 +65,10 @@ def _listed(text: str) -> dict[str, int]:
     for item in text.split(","):
         name, equals, value = (part.strip() for part in item.partition("="))
         if not name or not equals:
-            raise InputError(f"registers: '{item}' is not NAME=VALUE")
+            raise InputError(f"registers: '{_printed(item)}' is not NAME=VALUE")
         if name in registers:
-            raise InputError(f"registers: {name} is given twice")
-        registers[name] = number(value, f"register {name}")
+            raise InputError(f"registers: {_printed(name)} is given twice")
+        registers[name] = number(value, f"register {_printed(name)}")
     return _known(registers, "registers")
 
 

@@ -38,9 +38,13 @@ def find_release(memory: PhysicalMemory) -> Release | None:
 
 
 def known_release(image: Image) -> Release | None:
-    """The release of an image's kernel: from its facts, else from its memory, else None."""
+    """The release of an image's kernel: from its facts, its memory or its vmcoreinfo, or None."""
     named = image.facts.release
-    return Release.parse(named) if named else find_release(image.memory)
+    found = Release.parse(named) if named else find_release(image.memory)
+    noted = image.facts.vmcoreinfo.get("OSRELEASE", "")
+    if found is None and _FORMS[_NOTE].match(f"OSRELEASE={noted}\n".encode()):
+        return Release.parse(noted)
+    return found
 
 
 def _first(data: bytes, mark: bytes) -> Release | None:
@@ -58,3 +62,8 @@ def _first(data: bytes, mark: bytes) -> Release | None:
             return version
         at = data.find(mark, at + 1)
     return None
+
+
+def release_of(banner: str) -> Release | None:
+    """The release that a banner names; None if the text is no banner."""
+    return _first(banner.encode(errors="replace"), _BANNER)

@@ -8,27 +8,34 @@ from ttbr.arch.registers import REGISTERS
 from ttbr.arch.translation_regime import TranslationRegime
 from ttbr.errors import TtbrError
 from ttbr.mmu.image import Image
+from ttbr.recover.identified import Identified
 from ttbr.recover.release import find_release
 from ttbr.report.format import about, address, size
+from ttbr.report.identified import identified_json, print_identified
 from ttbr.report.mappings import notes
 
 ROOTS = (("kernel", 1), ("user", 0))
 
 
-def image_info(image: Image) -> dict[str, Any]:
-    """Everything that can be said, as JSON values; ``unknown`` says what can't, and why."""
+def image_info(image: Image, found: Identified | None = None) -> dict[str, Any]:
+    """Everything that can be said, as JSON values; ``unknown`` says what can't, and why.
+
+    ``found``: what was found out where the image has no registers of its own.
+    """
     unknown: list[str] = []
     facts = image.facts
     release = facts.release
     evidence = facts.source
-    if release is None:
-        found = find_release(image.memory)
-        if found is None:
+    if release is None and found is not None and found.release is not None:
+        release, evidence = found.release.value, found.release.evidence
+    elif release is None:
+        named = find_release(image.memory)
+        if named is None:
             unknown.append("kernel release: neither banner nor vmcoreinfo found in memory")
         else:
-            release, evidence = str(found), "named in memory"
+            release, evidence = str(named), "named in memory"
     if not image.registers:
-        unknown.append("registers: the image holds none; give --registers")
+        unknown.append("registers: the image holds none and no kernel was found; give --registers")
     info: dict[str, Any] = {
         "banks": [
             {"base": hex(b.base), "last": hex(b.end - 1), "size": b.size}
@@ -43,6 +50,7 @@ def image_info(image: Image) -> dict[str, Any]:
         "regimes": [],
         "roots": [],
         "symbols_of_roots": {name: hex(pa) for name, pa in sorted(facts.roots.items())},
+        "identified": None if found is None else identified_json(found),
         "unknown": unknown,
     }
     if not image.registers:
@@ -65,7 +73,7 @@ def image_info(image: Image) -> dict[str, Any]:
                     (mappings.tables.entries.astype("int64") * space.regime.format.entry_size).sum()
                 ),
                 "descriptors": len(mappings),
-                "mapped_bytes": int(mappings.size.sum()),
+                "mapped_bytes": mappings.mapped_bytes,
                 "notes": notes(mappings),
             }
         )
@@ -121,6 +129,8 @@ def print_info(out: Console, info: dict[str, Any]) -> None:
         )
         for note in (*root["notes"], *regime["unknown"]):
             out.print(f"           note: {note}")
+    if info["identified"] is not None:
+        print_identified(out, info["identified"])
     for name, pa in info["symbols_of_roots"].items():
         out.print(f"root       {name} at {pa}")
     for name, value in info["registers"].items():

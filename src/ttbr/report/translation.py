@@ -12,7 +12,8 @@ from ttbr.report.format import address, size
 def translation_json(found: Answer) -> dict[str, Any]:
     """The answer as JSON values: addresses in hex, ``pa`` null where nothing maps the address.
 
-    A page that is present for Linux only has ``pa``, ``linux`` and the hardware's ``fault``.
+    What only Linux knows is in ``linux`` beside the hardware's ``fault``; a page that is present
+    for it has ``pa``.
     """
     answer, linux = found.hardware, found.linux
     fault = answer.fault
@@ -27,10 +28,13 @@ def translation_json(found: Answer) -> dict[str, Any]:
         "linux": None
         if linux is None
         else {
-            "pa": hex(linux.pa),
-            "reason": linux.reason,
+            "pa": None if linux.pa is None else hex(linux.pa),
+            "reason": linux.kind,
             "entry": hex(linux.entry),
             "address": hex(linux.address),
+            "swap_type": linux.swap_type,
+            "swap_offset": linux.swap_offset,
+            "flags": list(linux.flags),
         },
         "steps": [_step_json(step) for step in answer.steps],
     }
