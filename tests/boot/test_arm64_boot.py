@@ -13,6 +13,7 @@ from ttbr.boot.arm64.registers import with_t0sz
 from ttbr.boot.machine import Machine
 from ttbr.errors import InputError, TtbrError
 from ttbr.kernel.arm64_layout import markers
+from ttbr.kernel.cpu import CORES
 from ttbr.mmu.image import Image
 
 RAM = [(0x4000_0000, 512 * M)]
@@ -222,6 +223,13 @@ def test_a_tree_that_linux_refuses_stops_the_boot() -> None:
         made.run(made.kernel(NEW, 12, 48), made.tree(RAM), dtb_at=0x4800_0004)
 
 
+def test_uefi_has_a_memory_map_of_its_own() -> None:
+    table = {"linux,uefi-system-table": (0x5000_0000).to_bytes(8, "big")}
+    with pytest.raises(InputError, match="UEFI is not covered"):
+        made.run(made.kernel(NEW, 12, 48, EFI="y"), made.tree(RAM, **table))
+    made.run(made.kernel(NEW, 12, 48), made.tree(RAM, **table), stop="fixmap")
+
+
 def test_mem_and_initrd() -> None:
     initrd = {
         "linux,initrd-start": (0x5000_0800).to_bytes(8, "big"),
@@ -243,6 +251,67 @@ def test_kfence_takes_its_pool_first() -> None:
     pool = next(e for e in machine.log if e.stage == "paging_init" and e.kind == "memblock_reserve")
     assert (pool.start, pool.end) == (0x6000_0000 - 2 * M, 0x6000_0000 - 1)
     check_linear(machine)
+
+
+def crash_boot(bootargs: str, **options: str) -> Machine:
+    """An old kernel whose linear map may have blocks."""
+    options = {"RODATA_FULL_DEFAULT_ENABLED": "n", "KEXEC_CORE": "y"} | options
+    return made.run(made.kernel(OLD, 12, 48, **options), made.tree(RAM, bootargs))
+
+
+def test_a_crash_kernels_memory_is_reserved_first_and_mapped_by_pages() -> None:
+    machine = crash_boot("nokaslr crashkernel=33333333")
+    size, top = -(-33333333 // 4096) * 4096, 0x6000_0000
+    start = (top - size) // (2 * M) * (2 * M)
+    (reserved,) = [e for e in machine.log if e.kind == "memblock_reserve" and e.start == start]
+    assert (reserved.end, reserved.stage) == (start + size - 1, "memblock")
+    check_linear(machine)
+    space, state = machine.image().address_space("kernel"), machine.arch_state
+    inside, below = (space.translate(state.phys_to_virt(pa)) for pa in (start, start - 64 * M))
+    assert (inside.steps[-1].level, below.steps[-1].level) == (3, 2)
+    assert inside.attributes.attr_index == 0  # PAGE_KERNEL, not the linear map's tagged kind
+    assert below.attributes.attr_index == 1
+
+
+def test_with_dma_zones_its_place_is_not_known_yet() -> None:
+    machine = crash_boot("nokaslr crashkernel=32M", ZONE_DMA="y")
+    assert machine.arch_state.crash_area is None
+    space, state = machine.image().address_space("kernel"), machine.arch_state
+    assert space.translate(state.phys_to_virt(0x5000_0000)).steps[-1].level == 3
+
+
+@pytest.mark.parametrize(
+    ("bootargs", "level"), [("other_crashkernel=32M", 2), ("crashkernel=2G", 2), ("quiet", 2)]
+)
+def test_who_asks_for_none_keeps_blocks(bootargs: str, level: int) -> None:
+    machine = crash_boot(f"nokaslr {bootargs}")
+    # The text alone has it reserved, but only the argument has it mapped by pages.
+    assert (machine.arch_state.crash_area is not None) == ("other" in bootargs)
+    space, state = machine.image().address_space("kernel"), machine.arch_state
+    assert space.translate(state.phys_to_virt(0x5E00_0000)).steps[-1].level == level
+
+
+def test_without_relocation_the_image_must_be_aligned() -> None:
+    for release in (NEW, OLD):
+        fixed = made.kernel(release, 12, 48, RELOCATABLE="n", RANDOMIZE_BASE="n")
+        with pytest.raises(InputError, match="2 MiB aligned"):
+            made.run(fixed, made.tree(RAM), kernel_at=0x4021_0000)
+        made.run(fixed, made.tree(RAM), stop="early_map")
+
+
+def test_a64fx_must_not_use_nfd1() -> None:
+    core = CORES["fujitsu,a64fx"]
+    for options, bit in (({"FUJITSU_ERRATUM_010001": "y"}, 0), ({}, 1)):
+        kernel = made.kernel(NEW, 12, 48, **options)
+        machine = made.run(kernel, made.tree(RAM), cpu=core, stop="head")
+        assert machine.registers["TCR_EL1"] >> 54 & 1 == bit
+
+
+def test_movable_node_is_known_where_memory_can_be_removed() -> None:
+    for options, movable in (({"MEMORY_HOTREMOVE": "y"}, True), ({"MEMORY_HOTPLUG": "y"}, False)):
+        kernel = made.kernel(NEW, 12, 48, **options)
+        machine = made.run(kernel, made.tree(RAM, "movable_node"), stop="fixmap")
+        assert machine.memblock.movable_node == movable
 
 
 def test_markers_ascend() -> None:

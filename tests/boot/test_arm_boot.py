@@ -224,6 +224,18 @@ def test_initrd_is_reserved_by_pages_or_given_up(start, end, kept):
     assert any("disabling initrd" in m.text for m in machine.log.messages) != kept
 
 
+@pytest.mark.parametrize(
+    ("options", "function"),
+    [({}, "arm_memblock_init"), ({"FRAME_POINTER": "y"}, "arm_mm_memblock_reserve")],
+)
+def test_who_reserves_the_page_directory_depends_on_calls_becoming_jumps(options, function):
+    made = kernel(**options)
+    symbols = Symbols([*made.symbols.items(), ("arm_mm_memblock_reserve", 0xC050_0000)])
+    machine = run(tree(), replace(made, symbols=symbols))
+    (event,) = [e for e in machine.log if e.start == RAM + 0x4000 and e.kind != "map"]
+    assert event.function == function
+
+
 def test_missing_symbol_is_named():
     made = kernel()
     lacking = Symbols((n, a) for n, a in made.symbols.items() if n != "bm_pte")
@@ -327,6 +339,18 @@ def test_static_maps_of_every_machine(row):
     assert all(event.start >> 20 << 20 in found for event in devices)
 
 
+@pytest.mark.parametrize(("bare", "there"), [(False, 0x00A0_0000), (True, 0)])
+def test_imx6_maps_the_peripherals_that_the_core_names(bare, there):
+    board = replace(Board.from_dtb(tree("fsl,imx6q", cpu="arm,cortex-a9")), bare_core=bare)
+    made = custom(board, RAM + 0x8000, DTB)
+    machine = Machine.hand_over(board, kernel(SOC_IMX6Q="y"), made, tree=board.tree)
+    for name, stage in arm.STAGES:
+        machine.enter(name)
+        stage(machine)
+    (event,) = [e for e in machine.log if e.kind == "map" and e.start == 0xF400_0000]
+    assert event.detail == f"to {there:#x} as DEVICE"
+
+
 def test_odd_megabyte_of_a_static_map_reserves_its_other_half():
     machine = run(tree("ti,omap4"), kernel(ARCH_OMAP4="y"))
     reserved = {vm.address: vm.size for vm in machine.arch_state.mapper.static_vms}
@@ -355,7 +379,9 @@ def test_reserve_of_other_machines():
     machine = run(
         tree("xlnx,zynq-7000", memory=((0, 256 * M),)), kernel(ARCH_ZYNQ="y"), at=0x8000, dtb=64 * M
     )
-    assert machine.memblock.is_region_reserved(0x7_FFFF, 1)
+    # Its last call is a jump, so that the log names the caller.
+    (event,) = [e for e in machine.log if (e.start, e.end) == (0, 0x7_FFFF)]
+    assert event.function == "arm_memblock_init"
 
 
 def test_rcar_reserves_contiguous_memory_below_4g():

@@ -5,6 +5,7 @@ from device_trees import blob, cells
 from machines import G, M, board_tree
 
 from ttbr.boot.board import Board
+from ttbr.boot.fdt import DeviceTree
 from ttbr.errors import InputError
 
 VIRTIO = ("virtio_mmio@1000", {"compatible": b"virtio,mmio\0"}, [])
@@ -102,6 +103,32 @@ def test_cpus_present(root, nodes, cpus: int | None, count: int, assumed: bool) 
     board = Board.from_dtb(blob(board_tree(*nodes, root=root)), cpus=cpus)
     assert board.cpus == count
     assert any("QEMU" in said for said in board.unknowns) == assumed
+
+
+@pytest.mark.parametrize(
+    ("compatible", "blanked", "cpus", "count", "bare"),
+    [
+        # QEMU blanks the memory node of a tree that it is given out, and leaves /cpus alone.
+        (b"fsl,imx6q\0", True, None, 1, True),
+        (b"fsl,imx6q\0", True, 1, 1, True),
+        (b"fsl,imx6q\0", True, 4, 4, False),
+        (b"fsl,imx6q\0", False, None, 4, False),
+        (b"fsl,imx6q\0", False, 1, 1, False),
+        (b"calxeda,highbank\0", True, None, 1, False),
+        (b"brcm,bcm2836\0", True, None, 4, False),
+    ],
+)
+def test_cores_of_qemus_boards(compatible, blanked, cpus, count, bare) -> None:
+    old = ("memory@10000000", {"device_type": b"memory\0", "reg": cells(0, 5, 0, 7)}, [])
+    root, last = {"compatible": compatible}, ("last", {}, [])
+    tree = bytearray(blob(board_tree(old, last, root=root, cpu="arm,cortex-a9")))
+    if blanked:
+        node = DeviceTree.parse(bytes(tree)).find("/memory@10000000")
+        assert node is not None
+        tree[node.offset : node.end] = cells(4) * ((node.end - node.offset) // 4)
+    board = Board.from_dtb(bytes(tree), cpus=cpus)
+    assert (board.cpus, board.bare_core) == (count, bare)
+    assert any("QEMU" in said for said in board.unknowns) == (cpus is None and count == 1)
 
 
 @pytest.mark.parametrize(

@@ -7,12 +7,10 @@ from dataclasses import dataclass, field
 
 from ttbr.boot.fdt import DeviceTree, Node, Property
 from ttbr.boot.fdt_edit import with_chosen, with_memory
+from ttbr.boot.qemu_boards import lacks_peripherals, starts_one_core
 from ttbr.errors import InputError
 from ttbr.kernel.cpu import architecture
 from ttbr.memory.physical import Bank
-
-VIRT_MACHINE = "linux,dummy-virt"
-VIRTIO = "virtio,mmio"
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +29,7 @@ class Board:
     ``tree`` is as the loader finds it, with the memory and command line asked for. ``memory``
     holds the entries that Linux reads, in its order; ``ram`` the RAM that there is.
     ``cpus`` is the number of CPUs present; ``cpu_compatible`` belongs to the first one.
+    ``bare_core``: the only core is a Cortex-A9 without private peripherals, whose CBAR is 0.
     ``unknowns`` are sentences about what had to be assumed.
     """
 
@@ -41,6 +40,7 @@ class Board:
     cpu_compatible: tuple[str, ...]
     model: str
     compatible: tuple[str, ...]
+    bare_core: bool = False
     unknowns: tuple[str, ...] = field(default=())
 
     @classmethod
@@ -79,10 +79,10 @@ class Board:
         nodes = _cpu_nodes(tree)
         compatible = _strings(tree.root.prop("compatible"))
         count = cpus or max(len(nodes), 1)
-        if cpus is None and count > 1 and _handed_over_by_qemu(tree, compatible):
+        if cpus is None and count > 1 and starts_one_core(tree, compatible):
             unknowns.append(
-                f"the tree names {count} CPUs, but its virtio,mmio nodes were put in by QEMU, "
-                "which leaves /cpus alone: one CPU is assumed, QEMU's default (cpus says otherwise)"
+                f"the tree names {count} CPUs, but QEMU, which has changed it, leaves /cpus alone: "
+                "one CPU is assumed, QEMU's default (cpus says otherwise)"
             )
             count = 1
         return cls(
@@ -93,6 +93,7 @@ class Board:
             cpu_compatible=_strings(nodes[0].prop("compatible")) if nodes else (),
             model=next(iter(_strings(tree.root.prop("model"))), ""),
             compatible=compatible,
+            bare_core=lacks_peripherals(tree, compatible, count),
             unknowns=tuple(unknowns),
         )
 
@@ -185,10 +186,3 @@ def _cpu_nodes(tree: DeviceTree) -> list[Node]:
         if node.available
         and (node.base_name == "cpu" or _strings(node.prop("device_type")) == ("cpu",))
     ]
-
-
-def _handed_over_by_qemu(tree: DeviceTree, compatible: Sequence[str]) -> bool:
-    """Whether QEMU added devices to a tree that is not its own (hw/arm: *_modify_dtb)."""
-    if VIRT_MACHINE in compatible:
-        return False
-    return any(VIRTIO in _strings(node.prop("compatible")) for node in tree.root.walk())

@@ -160,7 +160,8 @@ class Machine:
         """
         if self.params.memblock_debug:
             self.log.printing = True
-        if self.params.given("movable_node") and self.kernel.config.enabled("MEMORY_HOTPLUG"):
+        # mm/memory_hotplug.c: the parameter is among the code that removes memory.
+        if self.params.given("movable_node") and self.kernel.config.enabled("MEMORY_HOTREMOVE"):
             self.memblock.movable_node = True
 
     def set_command_line(self, bootargs: str | None) -> None:

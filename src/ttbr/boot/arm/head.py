@@ -10,23 +10,25 @@ from typing import TYPE_CHECKING
 
 from ttbr.boot.arm.mem_types import io_mmuflags, mm_mmuflags
 from ttbr.kernel.arm_layout import FDT_FIXED_BASE
-from ttbr.kernel.arm_prot import dacr_init
+from ttbr.kernel.arm_prot import (
+    MAIR0,
+    MAIR1,
+    NMRR,
+    PRRR,
+    TTB_FLAGS_SMP,
+    TTB_FLAGS_UP,
+    dacr_init,
+)
 
 if TYPE_CHECKING:
     from ttbr.boot.arm.state import ArmBoot
 
 G = 1 << 30
 
-# Bits that the walker's accesses have, in TTBRn (short descriptors) and in TTBCR (LPAE).
-TTB_FLAGS_SMP = 0x6A  # inner and outer write-back write-allocate, shareable, not outer shareable
-TTB_FLAGS_UP = 0x59  # inner and outer write-back, not shareable
+# Bits that the walker's accesses have in TTBCR (LPAE).
 TTBCR_FLAGS_SMP = 0x3500
 TTBCR_FLAGS_UP = 0x0F00
 TTBCR_EAE = 1 << 31
-
-# TEX remap (short descriptors) and MAIR0/1 (LPAE), the same register pair.
-PRRR, NMRR = 0xFF0A_81A8, 0x40E0_40E0
-MAIR0, MAIR1 = 0xEEAA_4400, 0xFF00_0004
 
 # v7_crval: what __v7_setup clears and sets in SCTLR.
 CRVAL_SHORT = (0x2120_C302, 0x10C0_3C7D)

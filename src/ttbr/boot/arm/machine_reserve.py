@@ -40,7 +40,8 @@ def omap_reserve(boot: ArmBoot) -> None:
 def zynq_memory_init(boot: ArmBoot) -> None:
     """Keep the first 512 KiB of the address space, where no DMA works, from being allocated."""
     if boot.phys_offset == 0:
-        boot.memblock.reserve(0, 512 * K, "zynq_memory_init")
+        function = boot.machine.kernel.caller("zynq_memory_init", "arm_memblock_init", tail=1)
+        boot.memblock.reserve(0, 512 * K, function)
 
 
 def mvebu_memblock_reserve(boot: ArmBoot) -> None:

@@ -23,8 +23,8 @@ def arm_memblock_init(boot: ArmBoot) -> None:
     first = boot.physical(boot.symbol("_stext"))
     memblock.reserve(first, boot.symbol("_end") - boot.symbol("_stext"), "arm_memblock_init")
     reserve_initrd_mem(boot)
-    # arm_mm_memblock_reserve() ends in a tail call, so that its caller is who the log names.
-    memblock.reserve(boot.tables.root, boot.layout.pg_dir_size, "arm_memblock_init")
+    function = boot.machine.kernel.caller("arm_mm_memblock_reserve", "arm_memblock_init", tail=1)
+    memblock.reserve(boot.tables.root, boot.layout.pg_dir_size, function)
     if boot.mdesc.reserve is not None:
         RESERVE[boot.mdesc.reserve](boot)
     early_init_fdt_scan_reserved_mem(boot.machine)

@@ -10,7 +10,13 @@ from typing import TYPE_CHECKING
 
 from ttbr.boot.arm.mapping import MapDesc
 from ttbr.kernel.arm_layout import PAGE_SIZE
-from ttbr.kernel.arm_machines import DebugLl, DramBarrier, FromTree, IoTable
+from ttbr.kernel.arm_machines import (
+    DebugLl,
+    DramBarrier,
+    FromTree,
+    IoTable,
+    PrivatePeripherals,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -33,6 +39,9 @@ def map_io(boot: ArmBoot) -> None:
                 )
             case FromTree():
                 _map_from_tree(boot, step)
+            case PrivatePeripherals(virtual, physical, length):
+                found = 0 if boot.machine.board.bare_core else physical
+                _iotable_init(boot, [MapDesc(virtual, found, length, "DEVICE")])
             case DramBarrier(virtual):
                 if boot.dram_barrier is not None:
                     _iotable_init(boot, [MapDesc(virtual, boot.dram_barrier, M, "MEMORY_RW_SO")])

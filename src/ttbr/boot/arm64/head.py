@@ -14,7 +14,7 @@ from ttbr.boot.arm64.state import Arm64
 from ttbr.boot.arm64.tables import Span, Tables
 from ttbr.kernel.arm64_fixmap import MAX_FDT_SIZE
 from ttbr.kernel.arm64_geometry import IDMAP_VA_BITS, LAST_LEVEL
-from ttbr.kernel.arm64_prot import SHARED, TABLE_BARE, leaf, physical_bits
+from ttbr.kernel.arm64_prot import SHARED, TABLE_BARE, leaf, mair, physical_bits
 
 # What adrp yields: addresses of 4K, whatever the kernel's page size.
 ADRP = 4096
@@ -48,7 +48,7 @@ def cpu_setup(state: Arm64) -> None:
     else:
         t0sz, t1sz = 64 - idmap_bits(state), 64 - layout.va_bits
     machine.registers.update(
-        MAIR_EL1=registers.mair(),
+        MAIR_EL1=mair(),
         TCR_EL1=registers.tcr_cpu_setup(config, layout.geometry, cpu, t0sz, t1sz),
         SCTLR_EL1=registers.sctlr(config, cpu, mmu=False),
     )

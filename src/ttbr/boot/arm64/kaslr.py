@@ -27,8 +27,6 @@ def choose_offset(state: Arm64) -> None:
     machine = state.machine
     kernel = machine.kernel
     low = machine.placement.kernel % MIN_KIMG_ALIGN
-    if not kernel.release.has("arm64_early_map_in_c") and not kernel.config.enabled("RELOCATABLE"):
-        low = 0
     wanted = machine.kaslr_offset
     if wanted % MIN_KIMG_ALIGN not in (0, low):
         raise InputError(

@@ -5,6 +5,7 @@ Source: arch/arm64/mm/mmu.c of 6.1 and 6.12 (map_mem, early_pgtable_alloc, KFENC
 
 from __future__ import annotations
 
+from ttbr.boot.arm64.crash_area import is_deferred, splits_linear_map
 from ttbr.boot.arm64.create_pgd_mapping import Flags, create_pgd_mapping
 from ttbr.boot.arm64.options import can_set_direct_map, kfence_early
 from ttbr.boot.arm64.state import Arm64
@@ -32,12 +33,19 @@ def map_mem(state: Arm64, root: Root) -> None:
     memory, release = machine.memblock, machine.kernel.release
     pool = _kfence_alloc_pool(state)
     flags = Flags.NO_EXEC
-    if can_set_direct_map(machine.params, machine.kernel.config) or _crashkernel_by_pages(state):
+    if can_set_direct_map(machine.params, machine.kernel.config):
         flags |= PAGES_ONLY
+    crash = None
+    if splits_linear_map(state):
+        # An area whose place is not known yet may be anywhere.
+        flags |= PAGES_ONLY if is_deferred(state) else Flags.NONE
+        crash = state.crash_area
     alias = state.pa("_text" if release.has("arm64_text_head_mapped") else "_stext")
     alias_size = state.pa("__init_begin") - alias
 
     memory.mark_nomap(alias, alias_size, FUNCTION)
+    if crash is not None:
+        memory.mark_nomap(*crash, FUNCTION)
     page = state.layout.geometry.page_size
     for start, end in memory.for_each_mem_range():
         if release.has("arm64_map_mem_whole_pages"):
@@ -49,6 +57,10 @@ def map_mem(state: Arm64, root: Root) -> None:
     _map_memblock(state, root, alias, alias + alias_size, tagged=False, flags=Flags.NO_CONT)
     memory.clear_nomap(alias, alias_size, FUNCTION)
 
+    if crash is not None:
+        start, size = crash
+        _map_memblock(state, root, start, start + size, tagged=False, flags=PAGES_ONLY)
+        memory.clear_nomap(start, size, FUNCTION)
     if pool is not None:
         start, size = pool
         _map_memblock(state, root, start, start + size, tagged=True, flags=PAGES_ONLY)
@@ -83,14 +95,3 @@ def _kfence_alloc_pool(state: Arm64) -> tuple[int, int] | None:
         return None
     machine.memblock.mark_nomap(start, size, function)
     return start, size
-
-
-def _crashkernel_by_pages(state: Arm64) -> bool:
-    """Whether a crashkernel= whose place is not known yet keeps blocks out of the linear map."""
-    kernel = state.machine.kernel
-    return (
-        kernel.release.has("arm64_crashkernel_by_pages")
-        and kernel.config.enabled("KEXEC_CORE")
-        and state.machine.params.given("crashkernel")
-        and (kernel.config.enabled("ZONE_DMA") or kernel.config.enabled("ZONE_DMA32"))
-    )

@@ -5,6 +5,7 @@ Source: arch/arm64/mm/init.c of 6.1 and 6.12.
 
 from __future__ import annotations
 
+from ttbr.boot.arm64.crash_area import is_deferred, is_possible, reserve_crashkernel
 from ttbr.boot.arm64.state import ADDRESS_MASK, MIN_KIMG_ALIGN, Arm64
 from ttbr.boot.params import memparse
 from ttbr.boot.reserved_mem import early_init_fdt_scan_reserved_mem
@@ -48,7 +49,8 @@ def memblock(state: Arm64) -> None:
     first = "_text" if machine.kernel.release.has("arm64_text_head_mapped") else "_stext"
     memory.reserve(state.pa(first), state.pa("_end") - state.pa(first), FUNCTION)
     early_init_fdt_scan_reserved_mem(machine)
-    _note_early_crashkernel(state)
+    if is_possible(state) and not is_deferred(state):
+        reserve_crashkernel(state)
 
 
 def _phys_mask_shift(state: Arm64) -> int:
@@ -105,20 +107,3 @@ def _randomized(state: Arm64, linear: int) -> int:
             "tell: it is shown where it would be without"
         )
     return align * ((span // align * state.memstart_seed) >> 16)
-
-
-def _note_early_crashkernel(state: Arm64) -> None:
-    """Say that an area is missing where the release reserves it here (reserve_crashkernel)."""
-    machine = state.machine
-    config = machine.kernel.config
-    deferred = config.enabled("ZONE_DMA") or config.enabled("ZONE_DMA32")
-    if (
-        machine.kernel.release.has("arm64_crashkernel_by_pages")
-        and config.enabled("KEXEC_CORE")
-        and machine.params.given("crashkernel")
-        and not deferred
-    ):
-        machine.unknowns.append(
-            "this release reserves crashkernel= before the linear map is made, which is not "
-            "modelled for kernels without DMA zones: the area is missing"
-        )

@@ -8,7 +8,7 @@ SCTLR_EL1, TTBRn_EL1, MAIR_EL1).
 from __future__ import annotations
 
 from ttbr.kernel.arm64_geometry import Geometry
-from ttbr.kernel.arm64_prot import MAIR_ATTRIBUTES, physical_bits
+from ttbr.kernel.arm64_prot import physical_bits
 from ttbr.kernel.config import Config
 from ttbr.kernel.cpu import Cpu
 
@@ -85,6 +85,9 @@ RNDR = ("ID_AA64ISAR0_EL1", 60)
 # Pointer authentication with an architected or implementation-defined algorithm; APA3.
 PAC = (("ID_AA64ISAR1_EL1", 4), ("ID_AA64ISAR1_EL1", 8), ("ID_AA64ISAR2_EL1", 12))
 
+# A64FX 1.0 and 1.1, which must not use NFD1 (asm/assembler.h: tcr_clear_errata_bits).
+MIDR_A64FX = 0x460F_0010
+
 PARANGE_48 = 5
 PARANGE_52 = 6
 
@@ -110,11 +113,6 @@ def actual_va_bits(config: Config, geometry: Geometry, cpu: Cpu) -> int:
     return 47 if geometry.page_shift == 14 else 48
 
 
-def mair() -> int:
-    """MAIR_EL1 from the MMU's first use until MTE is brought up."""
-    return sum(attribute << 8 * index for index, attribute in MAIR_ATTRIBUTES.items())
-
-
 def tcr_cpu_setup(config: Config, geometry: Geometry, cpu: Cpu, t0sz: int, t1sz: int) -> int:
     """TCR_EL1 as __cpu_setup leaves it. `t0sz`, `t1sz`: 64 − bits of the two halves."""
     value = TCR_ALWAYS | TCR_GRANULES[geometry.page_shift]
@@ -128,6 +126,9 @@ def tcr_cpu_setup(config: Config, geometry: Geometry, cpu: Cpu, t0sz: int, t1sz:
     value |= min(cpu.field(*PARANGE) & 0b111, widest) << IPS_SHIFT
     if config.enabled("ARM64_HW_AFDBM") and cpu.access_flag:
         value |= HA
+    midr = cpu.registers.get("MIDR_EL1", 0)
+    if config.enabled("FUJITSU_ERRATUM_010001") and midr & ~(1 << 20) == MIDR_A64FX:
+        value &= ~NFD1
     return with_t1sz(with_t0sz(value, t0sz), t1sz)
 
 

@@ -29,7 +29,8 @@ class Arm64:
     far above its link address the kernel runs. `memstart_seed`: the 16 bits that the linear map is
     randomised with. `memstart`: physical address that PAGE_OFFSET stands for; it wraps below zero.
     `non_global`: kernel mappings get nG (arm64_use_ng_mappings). `earlycon`: physical address of a
-    console that is only set up after paging_init.
+    console that is only set up after paging_init. `crash_area`: (address, bytes) of what
+    crashkernel= got before the linear map was made.
     """
 
     machine: Machine
@@ -40,11 +41,20 @@ class Arm64:
     memstart: int = 0
     non_global: bool = False
     earlycon: int | None = None
+    crash_area: tuple[int, int] | None = None
 
     @classmethod
     def of(cls, machine: Machine) -> Arm64:
-        """The state for a machine that was just handed over; `InputError` for KASAN kernels."""
+        """The state for a machine that was just handed over; `InputError` for KASAN kernels.
+
+        Also for one that is not relocatable and lies where its own code cannot run.
+        """
         kernel = machine.kernel
+        if machine.placement.kernel % MIN_KIMG_ALIGN and not kernel.config.enabled("RELOCATABLE"):
+            raise InputError(
+                f"the kernel cannot run at {machine.placement.kernel:#x}: without "
+                f"CONFIG_RELOCATABLE _text must be {MIN_KIMG_ALIGN >> 20} MiB aligned"
+            )
         geometry = layout(kernel.config, kernel.release).geometry
         cpu = machine.cpu
         if kernel.release.has("arm64_early_map_in_c"):

@@ -1,0 +1,48 @@
+"""What a device tree that QEMU handed over does not say: QEMU never edits /cpus.
+
+Only boards with Cortex-A9 cores matter, whose kernel asks the hardware how many cores there are.
+Source: QEMU's hw/arm/boot.c (arm_load_dtb), vexpress.c, highbank.c, fsl-imx6.c, xilinx_zynq.c,
+realview.c.
+"""
+
+from __future__ import annotations
+
+from itertools import pairwise
+
+from ttbr.boot.fdt import DeviceTree
+
+VIRT_MACHINE = "linux,dummy-virt"
+VIRTIO = b"virtio,mmio"
+
+# Root compatibles of the boards that QEMU models with one core unless -smp says otherwise.
+ONE_CORE = frozenset(
+    {"arm,vexpress,v2p-ca9", "calxeda,highbank", "fsl,imx6q", "xlnx,zynq-7000", "arm,realview-pbx"}
+)
+# Those of them whose core, if it is the only one, has no private peripherals: its CBAR reads as 0.
+NO_PERIPHERALS_ALONE = frozenset({"fsl,imx6q"})
+
+
+def starts_one_core(tree: DeviceTree, compatible: tuple[str, ...]) -> bool:
+    """Whether QEMU handed the tree over, and gives its board one core by default.
+
+    QEMU puts its virtio devices into a tree that is not its own (vexpress), and blanks the memory
+    nodes out, which leaves FDT_NOP tokens between the nodes; compilers of trees leave none.
+    """
+    if VIRT_MACHINE in compatible:
+        return False
+    nodes = tree.root.children
+    blanked = any(node.end != after.offset for node, after in pairwise(nodes))
+    return _has_virtio(tree) or (blanked and not ONE_CORE.isdisjoint(compatible))
+
+
+def lacks_peripherals(tree: DeviceTree, compatible: tuple[str, ...], cpus: int) -> bool:
+    """Whether the board's only core has no private peripherals, as QEMU's i.MX6 has none."""
+    alone = cpus == 1 and not NO_PERIPHERALS_ALONE.isdisjoint(compatible)
+    return alone and starts_one_core(tree, compatible)
+
+
+def _has_virtio(tree: DeviceTree) -> bool:
+    return any(
+        (found := node.prop("compatible")) is not None and VIRTIO in found.data.split(b"\0")
+        for node in tree.root.walk()
+    )
