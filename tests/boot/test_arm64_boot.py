@@ -314,6 +314,25 @@ def test_movable_node_is_known_where_memory_can_be_removed() -> None:
         assert machine.memblock.movable_node == movable
 
 
+@pytest.mark.parametrize(
+    ("bootargs", "level"),
+    [
+        ("nokaslr", 2),
+        ("nokaslr kfence.sample_interval=0", 3),
+        # Nothing is free for the pool; single pages for tables are there still.
+        ("nokaslr mem=1M", 3),
+    ],
+)
+def test_without_a_pool_kfence_wants_pages(bootargs: str, level: int) -> None:
+    options = {"KFENCE": "y", "KFENCE_SAMPLE_INTERVAL": "100", "KFENCE_NUM_OBJECTS": "255"}
+    kernel = made.kernel(NEW, 12, 48, RODATA_FULL_DEFAULT_ENABLED="n", **options)
+    machine = made.run(kernel, made.tree(RAM, bootargs))
+    state, space = machine.arch_state, machine.image().address_space("kernel")
+    # The start of RAM, below the image.
+    va = state.phys_to_virt(0x4000_0000)
+    assert space.translate(va).steps[-1].level == level
+
+
 def test_markers_ascend() -> None:
     for release, page_shift, va_bits in KERNELS:
         found = markers(made.kernel(release, page_shift, va_bits))

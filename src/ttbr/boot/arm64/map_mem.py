@@ -33,7 +33,7 @@ def map_mem(state: Arm64, root: Root) -> None:
     memory, release = machine.memblock, machine.kernel.release
     pool = _kfence_alloc_pool(state)
     flags = Flags.NO_EXEC
-    if can_set_direct_map(machine.params, machine.kernel.config):
+    if can_set_direct_map(machine.params, machine.kernel.config, kfence_pool=pool is not None):
         flags |= PAGES_ONLY
     crash = None
     if splits_linear_map(state):

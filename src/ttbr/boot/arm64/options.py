@@ -56,7 +56,10 @@ def debug_pagealloc(params: Params, config: Config) -> bool:
     return enabled
 
 
-def can_set_direct_map(params: Params, config: Config) -> bool:
-    """Whether single pages of the linear map must be changeable, so that it has no blocks."""
-    late_kfence = config.enabled("KFENCE") and not kfence_early(params, config)
+def can_set_direct_map(params: Params, config: Config, *, kfence_pool: bool) -> bool:
+    """Whether single pages of the linear map must be changeable, so that it has no blocks.
+
+    `kfence_pool`: KFENCE has got its pool, which it otherwise would want anywhere later.
+    """
+    late_kfence = config.enabled("KFENCE") and not kfence_pool
     return rodata(params, config) == "full" or debug_pagealloc(params, config) or late_kfence
