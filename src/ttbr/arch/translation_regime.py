@@ -11,7 +11,7 @@ _TAG_SHIFT = 56
 """Bits 63:56 of an address are the tag that TBI ignores (Arm ARM DDI 0487, D8.8)."""
 
 
-class MissingRegister(InputError):  # noqa: N818  named for what is missing
+class MissingRegister(InputError):
     """A register that a regime cannot be made without; ``register`` names it."""
 
     def __init__(self, register: str) -> None:

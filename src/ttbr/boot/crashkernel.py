@@ -22,7 +22,7 @@ class Suffix(StrEnum):
     LOW = ",low"
 
 
-class BadCrashkernel(ValueError):  # noqa: N818 – says what the argument is
+class BadCrashkernel(ValueError):
     """The kernel would not understand the argument (-EINVAL)."""
 
 

@@ -178,14 +178,14 @@ class Memblock:
         start = max(start, self.page_size)  # the first page is never given away
         end = max(start, end)
         if self.bottom_up:
-            for low, high in self.free_ranges():
-                low, high = _clamp(low, start, end), _clamp(high, start, end)  # noqa: PLW2901
+            for base, behind in self.free_ranges():
+                low, high = _clamp(base, start, end), _clamp(behind, start, end)
                 candidate = -(-low // align) * align
                 if candidate < high and high - candidate >= size:
                     return candidate
             return 0
-        for low, high in self.free_ranges_reverse():
-            low, high = _clamp(low, start, end), _clamp(high, start, end)  # noqa: PLW2901
+        for base, behind in self.free_ranges_reverse():
+            low, high = _clamp(base, start, end), _clamp(behind, start, end)
             if high < size:
                 continue
             candidate = (high - size) // align * align

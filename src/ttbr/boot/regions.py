@@ -10,7 +10,7 @@ from operator import attrgetter
 from ttbr.errors import TtbrError
 
 
-class BootPanic(TtbrError):  # noqa: N818 – it is the kernel that panics
+class BootPanic(TtbrError):
     """The kernel would stop here; the text says why, with the kernel's own words in it."""
 
 

@@ -166,7 +166,11 @@ def markers(kernel: Kernel, va_bits: int | None = None) -> list[tuple[int, str]]
 
     `va_bits`: what the CPU gives (default: the configured bits).
     """
-    found = layout(kernel.config, kernel.release, va_bits)
+    return layout_markers(layout(kernel.config, kernel.release, va_bits), kernel.release)
+
+
+def layout_markers(found: Layout, release: Release) -> list[tuple[int, str]]:
+    """ptdump's address markers for a layout, in the order in which that release lists them."""
     start: list[tuple[int, str]] = [
         (found.page_offset, "Linear Mapping start"),
         (found.page_end, "Linear Mapping end"),
@@ -176,7 +180,7 @@ def markers(kernel: Kernel, va_bits: int | None = None) -> list[tuple[int, str]]
         (found.vmalloc_end, "vmalloc() end"),
     ]
     pci = [(found.pci_io_start, "PCI I/O start"), (found.pci_io_end, "PCI I/O end")]
-    if kernel.release.has("arm64_vmemmap_at_top"):
+    if release.has("arm64_vmemmap_at_top"):
         vmemmap = [(found.vmemmap_used, "vmemmap start"), (found.vmemmap_end, "vmemmap end")]
         fixmap = [(found.fixaddr_tot_start, "Fixmap start"), (found.fixaddr_top, "Fixmap end")]
         return [*start, *vmemmap, *pci, *fixmap]

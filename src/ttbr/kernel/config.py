@@ -17,7 +17,7 @@ _SET = re.compile(r"^CONFIG_(\w+)=(.*)$", re.MULTILINE)
 _UNSET = re.compile(r"^# CONFIG_(\w+) is not set$", re.MULTILINE)
 
 
-class OptionNotKept(TtbrError):  # noqa: N818 – says what happened, not that it is an error
+class OptionNotKept(TtbrError):
     """A question about an option that the profile at hand says nothing of."""
 
     def __init__(self, option: str) -> None:

@@ -14,7 +14,7 @@ LIMIT = 256 << 20  # bytes; a distribution's kernel has less than 10 MiB
 _ADDRESS = re.compile(r"[0-9a-fA-F]{8,16}\Z")
 
 
-class AmbiguousSymbol(TtbrError):  # noqa: N818 – says what happened, not that it is an error
+class AmbiguousSymbol(TtbrError):
     """A name that several local symbols share, asked for as if there were one."""
 
     def __init__(self, name: str, addresses: tuple[int, ...]) -> None:

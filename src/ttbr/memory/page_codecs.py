@@ -15,7 +15,7 @@ Codec = Callable[[bytes, int], bytes]
 _OF_THREAD = threading.local()
 
 
-class Damaged(Exception):  # noqa: N818 – a state of the data; readers say where it was
+class Damaged(Exception):
     """A packed page that cannot be unpacked."""
 
 

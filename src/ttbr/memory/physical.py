@@ -28,7 +28,7 @@ class Bank:
         return f"{self.base:#x}-{self.end - 1:#x}"
 
 
-class OutsideMemory(TtbrError):  # noqa: N818 – named for what was asked, like a Fault
+class OutsideMemory(TtbrError):
     """A read or write of physical addresses that no bank holds; ``address`` is the first one."""
 
     def __init__(self, address: int, banks: Sequence[Bank]) -> None:

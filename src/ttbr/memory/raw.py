@@ -14,7 +14,7 @@ from ttbr.errors import InputError
 from ttbr.memory.banked import Piece
 
 
-class Unmappable(InputError):  # noqa: N818 – a property of the file
+class Unmappable(InputError):
     """A file that is no ordinary one: it can be read, but not mapped."""
 
 

@@ -3,7 +3,7 @@
 import numpy as np
 
 from ttbr.errors import InputError
-from ttbr.kernel.arm64_layout import layout
+from ttbr.kernel.arm64_layout import layout, layout_markers
 from ttbr.kernel.arm_layout import (
     FDT_FIXED_BASE,
     FIXADDR_START,
@@ -19,6 +19,7 @@ Markers = tuple[tuple[int, str], ...]
 Computed = tuple[Markers, tuple[str, ...], str]
 
 M = 1 << 20
+FIXMAP_START = "Fixmap start"
 _PAGE_OPTIONS = {12: "ARM64_4K_PAGES", 14: "ARM64_16K_PAGES", 16: "ARM64_64K_PAGES"}
 # PAGE_OFFSET is a multiple of 256 MiB in every VMSPLIT (arch/arm/Kconfig).
 _SPLIT_ALIGN = 1 << 28
@@ -40,25 +41,12 @@ def _arm64(image: Image, release: Release | None) -> Computed:
         "ARM64_VA_BITS": str(regime.input_bits),
     }
     found = layout(Config(options), release)
-    markers = [
-        (found.page_offset, "Linear Mapping start"),
-        (found.page_end, "Linear Mapping end"),
-        (found.modules_vaddr, "Modules start"),
-        (found.modules_end, "Modules end"),
-        (found.vmalloc_start, "vmalloc() area"),
-        (found.vmalloc_end, "vmalloc() end"),
-        (found.vmemmap_start, "vmemmap start"),
-        (found.vmemmap_end, "vmemmap end"),
-        (found.pci_io_start, "PCI I/O start"),
-        (found.pci_io_end, "PCI I/O end"),
-        (found.fixaddr_top, "Fixmap end"),
-    ]
+    markers = [mark for mark in layout_markers(found, release) if mark[1] != FIXMAP_START]
     source = (
         f"the layout of {release} for {regime.input_bits} address bits, without KASAN and with "
         "64 bytes a struct page"
     )
-    # The kernel lists them in this order; the sort keeps the order of those at one address.
-    return tuple(sorted(markers, key=lambda marker: marker[0])), ("Fixmap start",), source
+    return tuple(markers), (FIXMAP_START,), source
 
 
 def _arm(image: Image) -> Computed:

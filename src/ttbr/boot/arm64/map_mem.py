@@ -47,9 +47,9 @@ def map_mem(state: Arm64, root: Root) -> None:
     if crash is not None:
         memory.mark_nomap(*crash, FUNCTION)
     page = state.layout.geometry.page_size
-    for start, end in memory.for_each_mem_range():
-        if release.has("arm64_map_mem_whole_pages"):
-            start, end = -(-start // page) * page, end // page * page  # noqa: PLW2901
+    unit = page if release.has("arm64_map_mem_whole_pages") else 1
+    for base, behind in memory.for_each_mem_range():
+        start, end = -(-base // unit) * unit, behind // unit * unit
         if start < end:
             _map_memblock(state, root, start, end, tagged=True, flags=flags)
     # No PXNTable here, so tables that this call makes differ from those around them; blocks are
