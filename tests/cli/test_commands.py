@@ -5,6 +5,8 @@ import gzip
 import io
 import json
 import struct
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -41,6 +43,17 @@ def test_boot_json_has_the_same_facts(ttbr: Run, examples: Path) -> None:
     ]
     linear = sum(kind["bytes"] for kind in facts["linear_map"])
     assert linear == (2 << 30) - (2 << 20)
+
+
+@pytest.mark.parametrize("more", [[], ["--events", "--json"]])
+def test_a_reader_that_goes_away_is_no_error(examples: Path, more: list[str]) -> None:
+    command = [sys.executable, "-m", "ttbr", "boot", str(examples / f"{ARM64}.dtb"), *more]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+        assert process.stdout is not None
+        assert process.stderr is not None
+        process.stdout.close()
+        assert process.stderr.read() == b""
+        assert process.wait(60) == 0
 
 
 @pytest.mark.parametrize("board", [ARM64, ARM32, "board-2g-at-60000000"])

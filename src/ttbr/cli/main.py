@@ -53,6 +53,7 @@ for command in (
 
 def main() -> None:
     """Run the command line; bad input is one line on stderr and exit code 2."""
+    output = sys.stdout
     try:
         code = cli.main(standalone_mode=False)
         sys.stdout.flush()
@@ -73,6 +74,9 @@ def main() -> None:
         # The reader (head, less) has gone: that is its right, and no error of ours.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         code = 0
+    except SystemExit as error:
+        # Click meets some closed pipes first: it then replaces the output and ends with 1.
+        code = error.code if sys.stdout is output else 0
     except (TtbrError, OSError, MemoryError) as error:
         text = " ".join((_os_error(error) if isinstance(error, OSError) else str(error)).split())
         click.echo(f"ttbr: error: {text or 'out of memory'}", err=True)

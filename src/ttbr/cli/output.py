@@ -12,10 +12,20 @@ from rich.console import Console
 PIPE_WIDTH = 200  # a file or pipe has no width; lines there are not folded below this
 
 
+class _Output(Console):
+    """A console that leaves it to `ttbr.cli.main` what a reader's going away means.
+
+    Rich would end the program with exit code 1, which says here that the answer is no.
+    """
+
+    def on_broken_pipe(self) -> None:
+        raise BrokenPipeError
+
+
 def console() -> Console:
     """Standard output as a console: folded and coloured for a terminal only."""
     terminal = sys.stdout.isatty()
-    return Console(
+    return _Output(
         highlight=False, markup=False, emoji=False, width=None if terminal else PIPE_WIDTH
     )
 
