@@ -21,6 +21,7 @@ class Event:
     ``start`` and ``end`` are the first and the last byte as the kernel prints them: an end below
     the start belongs to a range that wraps around. ``function`` is the kernel function that asked
     for it, after inlining. ``logged``: a ``memblock=debug`` line of the kernel says so, too.
+    ``detail``: what else there is to say; of an allocation, the kernel's line about the request.
     """
 
     kind: str
@@ -46,10 +47,14 @@ class Event:
 
 @dataclass(frozen=True, slots=True)
 class Message:
-    """A line of the kernel's log that the boot would print about memory."""
+    """A line of the kernel's log that the boot would print about memory.
+
+    ``after``: how many events came before it.
+    """
 
     text: str
     stage: str
+    after: int = 0
 
 
 class EventLog(Sequence[Event]):
@@ -68,7 +73,20 @@ class EventLog(Sequence[Event]):
 
     def say(self, text: str) -> None:
         """Append a message that the kernel prints."""
-        self.messages.append(Message(text, self.stage))
+        self.messages.append(Message(text, self.stage, len(self._events)))
+
+    def in_order(self) -> Iterator[Event | Message]:
+        """Events and messages together, as they came."""
+        messages = iter(self.messages)
+        message = next(messages, None)
+        for index, event in enumerate(self._events):
+            while message is not None and message.after <= index:
+                yield message
+                message = next(messages, None)
+            yield event
+        while message is not None:
+            yield message
+            message = next(messages, None)
 
     @overload
     def __getitem__(self, index: int) -> Event: ...

@@ -201,6 +201,11 @@ def _memblock(kernel: Kernel, log: EventLog) -> Memblock:
         reserved_capacity=reserved,
         merge_near=release.has("memblock_merge_near"),
         full_panics=release.has("memblock_full_panics"),
+        numa=config.enabled("NUMA"),
+        free_is_named=(
+            config.enabled("FRAME_POINTER")
+            and not kernel.inlined("memblock_phys_free", "memblock_free")
+        ),
     )
 
 

@@ -1,8 +1,7 @@
 """memblock, Linux's boot-time memory allocator (mm/memblock.c), as exact as its own log.
 
 Functions are named as the kernel's and called in the kernel's order; each takes the name of the
-kernel function that calls it, for the events. Nodes are not modelled: until the end of
-``paging_init`` no region of arm or arm64 has one.
+kernel function that calls it, for the events.
 """
 
 from __future__ import annotations
@@ -11,12 +10,13 @@ from bisect import bisect_left, bisect_right
 from collections.abc import Iterator
 
 from ttbr.boot.events import EventLog
-from ttbr.boot.regions import BASE, END, BootPanic, Flags, Region, Regions
+from ttbr.boot.regions import BASE, END, NO_NODE, BootPanic, Flags, Region, Regions
 
 __all__ = [
     "ACCESSIBLE",
     "INIT_REGIONS",
     "NOLEAKTRACE",
+    "NO_NODE",
     "BootPanic",
     "Flags",
     "Memblock",
@@ -31,6 +31,10 @@ NOLEAKTRACE = 1
 INIT_REGIONS = 128
 """Regions that either array holds before it may grow (INIT_MEMBLOCK_REGIONS)."""
 
+REGION_SIZES = {32: 12, 64: 24}
+"""sizeof(struct memblock_region) by the width of phys_addr_t; the 32-bit one has no node."""
+DOUBLE_ARRAY = "memblock_double_array"
+
 
 class Memblock:
     """The allocator: ``memory`` (what RAM there is) and ``reserved`` (what of it is taken).
@@ -40,10 +44,12 @@ class Memblock:
         phys_bits: width of the kernel's phys_addr_t: 32 or 64 (arm64, and arm with LPAE).
         page_size: the kernel's page size in bytes.
         cache_line: SMP_CACHE_BYTES, the alignment of requests that have none.
-        memory_capacity: regions that ``memory`` holds; it does not grow until paging_init is over.
+        memory_capacity: regions that ``memory`` holds until it may grow (`allow_resize`).
         reserved_capacity: the same of ``reserved``.
         merge_near: the release has ``memblock_merge_near``.
         full_panics: the release has ``memblock_full_panics``.
+        numa: the kernel has CONFIG_NUMA; without it no region has a node.
+        free_is_named: ``memblock_free`` is what its own lines name as the caller (see `free`).
     """
 
     def __init__(
@@ -57,9 +63,13 @@ class Memblock:
         reserved_capacity: int = INIT_REGIONS,
         merge_near: bool = True,
         full_panics: bool = True,
+        numa: bool = False,
+        free_is_named: bool = False,
     ) -> None:
         self.log = log
+        self.phys_bits = phys_bits
         self.address_max = (1 << phys_bits) - 1
+        self.numa = numa
         self.page_size = page_size
         self.cache_line = cache_line
         self.movable_node = False
@@ -67,10 +77,14 @@ class Memblock:
         self.bottom_up = False
         self.current_limit = self.address_max
         """Where allocations without a bound of their own end (exclusive)."""
-        self.memory = Regions("memory", self.address_max, memory_capacity, merge_near, full_panics)
-        self.reserved = Regions(
-            "reserved", self.address_max, reserved_capacity, merge_near, full_panics
-        )
+        self.can_resize = False
+        """Whether full arrays grow (memblock_can_resize)."""
+        self._full_panics = full_panics
+        self._free_is_named = free_is_named
+        self._moved: dict[str, int] = {}  # array → where it is now, once it left the image
+        made = merge_near, self._double_array
+        self.memory = Regions("memory", self.address_max, memory_capacity, *made)
+        self.reserved = Regions("reserved", self.address_max, reserved_capacity, *made)
 
     # Changing the arrays. Each returns whether it succeeded, which the kernel often ignores.
 
@@ -93,6 +107,18 @@ class Memblock:
         """``memblock_phys_free``: a range is no longer taken."""
         self._note("memblock_phys_free", base, size, function)
         return self.reserved.remove(base, size)
+
+    def free(self, base: int, size: int, function: str) -> bool:
+        """``memblock_free``: give an allocation back.
+
+        Whom the kernel then names is up to the compiler: ``memblock_free`` itself, or whoever
+        called it where `phys_free` was made part of it, or the call of that a jump.
+        """
+        return self.phys_free(base, size, "memblock_free" if self._free_is_named else function)
+
+    def set_node(self, base: int, size: int, regions: Regions, nid: int) -> bool:
+        """``memblock_set_node``: a range of one of the arrays belongs to a node."""
+        return not self.numa or regions.set_node(base, size, nid)
 
     def mark_nomap(self, base: int, size: int, function: str) -> bool:
         """``memblock_mark_nomap``: keep a range out of the linear map and from allocation."""
@@ -147,44 +173,139 @@ class Memblock:
 
         ``end`` may be `ACCESSIBLE` or `NOLEAKTRACE`. Returns the address, or 0 if there is none.
         """
-        detail = (
-            f"memblock_phys_alloc_range: {size} bytes align={align:#x} "
-            f"from={start:#x} max_addr={end:#x} {function}"
-        )
-        return self.alloc_range_nid(size, align, start, end, detail)
+        bounds = f"from={self.pa(start)} max_addr={self.pa(end)}"
+        words = f"memblock_phys_alloc_range: {size} bytes align={align:#x} {bounds} {function}"
+        found = self.alloc_range_nid(size, align, start, end, detail=words)
+        return found or self._in_vain(words)
 
     def alloc(self, size: int, align: int, function: str) -> int:
         """``memblock_alloc``: reserve free RAM below `current_limit`; 0 if there is none.
 
         The kernel zeroes it, which is left to the caller: memblock does not hold the bytes.
         """
-        detail = (
-            f"memblock_alloc_try_nid: {size} bytes align={align:#x} nid=-1 "
-            f"from=0x0 max_addr=0x0 {function}"
-        )
-        return self.alloc_range_nid(size, align, 0, ACCESSIBLE, detail)
+        return self.alloc_try_nid(size, align, function)
 
-    def alloc_range_nid(self, size: int, align: int, start: int, end: int, detail: str = "") -> int:
-        """``memblock_alloc_range_nid``: find and reserve, without a line about the request."""
-        found = self.find_in_range(size, align or self.cache_line, start, end)
-        if found and self.reserve(found, size, "memblock_alloc_range_nid", detail):
-            return found
+    def alloc_try_nid(
+        self,
+        size: int,
+        align: int,
+        function: str,
+        *,
+        start: int = 0,
+        end: int = ACCESSIBLE,
+        nid: int = NO_NODE,
+    ) -> int:
+        """``memblock_alloc_try_nid``: on a node if possible, at or above ``start`` if possible.
+
+        Returns the address, or 0. ``memblock_alloc_node`` and ``memblock_alloc_from`` are this.
+        """
+        return self._alloc("memblock_alloc_try_nid", size, align, function, start, end, nid)
+
+    def alloc_try_nid_raw(
+        self,
+        size: int,
+        align: int,
+        function: str,
+        *,
+        start: int = 0,
+        end: int = ACCESSIBLE,
+        nid: int = NO_NODE,
+    ) -> int:
+        """``memblock_alloc_try_nid_raw``: the same, and the kernel does not zero it."""
+        return self._alloc("memblock_alloc_try_nid_raw", size, align, function, start, end, nid)
+
+    def alloc_exact_nid_raw(
+        self,
+        size: int,
+        align: int,
+        function: str,
+        *,
+        start: int = 0,
+        end: int = ACCESSIBLE,
+        nid: int = NO_NODE,
+    ) -> int:
+        """``memblock_alloc_exact_nid_raw``: the same, on no other node."""
+        name = "memblock_alloc_exact_nid_raw"
+        return self._alloc(name, size, align, function, start, end, nid, exact=True)
+
+    def _alloc(
+        self,
+        name: str,
+        size: int,
+        align: int,
+        function: str,
+        start: int,
+        end: int,
+        nid: int,
+        *,
+        exact: bool = False,
+    ) -> int:
+        """``memblock_alloc_internal``, and the line that its callers print before."""
+        words = (
+            f"{name}: {size} bytes align={align:#x} nid={nid} "
+            f"from={self.pa(start)} max_addr={self.pa(end)} {function}"
+        )
+        end = min(end, self.current_limit)
+        for lowest in (start, 0) if start else (0,):
+            found = self.alloc_range_nid(
+                size, align, lowest, end, nid=nid, exact=exact, detail=words
+            )
+            if found:
+                return found
+        return self._in_vain(words)
+
+    def _in_vain(self, words: str) -> int:
+        """A request that gets nothing: it was printed all the same."""
+        if self.log.printing:
+            self.log.say(words)
         return 0
 
-    def find_in_range(self, size: int, align: int, start: int, end: int) -> int:
+    def phys_alloc_try_nid(self, size: int, align: int, nid: int) -> int:
+        """``memblock_phys_alloc_try_nid``: on a node if possible; prints no request."""
+        return self.alloc_range_nid(size, align, 0, ACCESSIBLE, nid=nid)
+
+    def alloc_range_nid(
+        self,
+        size: int,
+        align: int,
+        start: int,
+        end: int,
+        *,
+        nid: int = NO_NODE,
+        exact: bool = False,
+        detail: str = "",
+    ) -> int:
+        """``memblock_alloc_range_nid``: find and reserve, without a line about the request.
+
+        Args:
+            size: bytes.
+            align: what the address is a multiple of; 0 for a cache line.
+            start: the first address that it may have.
+            end: the address that it may not reach; or `ACCESSIBLE`, `NOLEAKTRACE`.
+            nid: the node that is tried first.
+            exact: no other node is tried.
+            detail: goes into the event.
+        """
+        for node in (nid,) if nid == NO_NODE or exact else (nid, NO_NODE):
+            found = self.find_in_range(size, align or self.cache_line, start, end, node)
+            if found and self.reserve(found, size, "memblock_alloc_range_nid", detail):
+                return found
+        return 0
+
+    def find_in_range(self, size: int, align: int, start: int, end: int, nid: int = NO_NODE) -> int:
         """``memblock_find_in_range_node``: where ``size`` bytes fit into [start, end), or 0."""
         if end in (ACCESSIBLE, NOLEAKTRACE):
             end = self.current_limit
         start = max(start, self.page_size)  # the first page is never given away
         end = max(start, end)
         if self.bottom_up:
-            for base, behind in self.free_ranges():
+            for base, behind in self.free_ranges(nid):
                 low, high = _clamp(base, start, end), _clamp(behind, start, end)
                 candidate = -(-low // align) * align
                 if candidate < high and high - candidate >= size:
                     return candidate
             return 0
-        for base, behind in self.free_ranges_reverse():
+        for base, behind in self.free_ranges_reverse(nid):
             low, high = _clamp(base, start, end), _clamp(behind, start, end)
             if high < size:
                 continue
@@ -195,11 +316,11 @@ class Memblock:
 
     # Asking.
 
-    def free_ranges(self) -> Iterator[tuple[int, int]]:
+    def free_ranges(self, nid: int = NO_NODE) -> Iterator[tuple[int, int]]:
         """``for_each_free_mem_range``: allocatable RAM that is not reserved, ascending."""
         taken = self.reserved.list
         for region in self.memory.list:
-            if self._skipped(region):
+            if self._skipped(region, nid):
                 continue
             at = region.base
             for other in taken[bisect_right(taken, at, key=END) :]:
@@ -211,11 +332,11 @@ class Memblock:
             if at < region.end:
                 yield at, region.end
 
-    def free_ranges_reverse(self) -> Iterator[tuple[int, int]]:
+    def free_ranges_reverse(self, nid: int = NO_NODE) -> Iterator[tuple[int, int]]:
         """``for_each_free_mem_range_reverse``: the same ranges, descending."""
         taken = self.reserved.list
         for region in reversed(self.memory.list):
-            if self._skipped(region):
+            if self._skipped(region, nid):
                 continue
             at = region.end
             index = bisect_left(taken, at, key=BASE) - 1
@@ -232,6 +353,18 @@ class Memblock:
         for region in list(self.memory.list):
             if not region.flags & Flags.NOMAP:
                 yield region.base, region.end
+
+    def mem_pfn_ranges(self, nid: int = NO_NODE) -> Iterator[tuple[int, int, int]]:
+        """``for_each_mem_pfn_range``: (first page, page behind, node) of every memory region.
+
+        Whole pages only, NOMAP included, ascending; of one node, or of all. Without NUMA all
+        memory is node 0's.
+        """
+        for region in list(self.memory.list):
+            first, behind = -(-region.base // self.page_size), region.end // self.page_size
+            node = region.nid if self.numa else 0
+            if first < behind and nid in (NO_NODE, node):
+                yield first, behind, node
 
     def start_of_dram(self) -> int:
         """``memblock_start_of_DRAM``: the lowest address of memory, NOMAP or not; 0 without any."""
@@ -263,11 +396,63 @@ class Memblock:
         """``memblock_is_region_reserved``: some byte of the range is reserved."""
         return self.reserved.overlaps(base, size)
 
-    def _skipped(self, region: Region) -> bool:
+    def _skipped(self, region: Region, nid: int) -> bool:
         return bool(
-            region.flags & (Flags.NOMAP | Flags.DRIVER_MANAGED)
+            (self.numa and nid not in (NO_NODE, region.nid))
+            or region.flags & (Flags.NOMAP | Flags.DRIVER_MANAGED)
             or (self.movable_node and region.flags & Flags.HOTPLUG)
         )
+
+    def pa(self, address: int) -> str:
+        """An address as the kernel prints a phys_addr_t (%pa)."""
+        return f"{address:#0{2 + self.phys_bits // 4}x}"
+
+    # Growing.
+
+    def allow_resize(self) -> None:
+        """``memblock_allow_resize``: from here on full arrays grow."""
+        self.can_resize = True
+
+    def _double_array(self, regions: Regions, base: int, size: int) -> bool:
+        """``memblock_double_array``: a new array of twice the capacity, out of free RAM.
+
+        [base, base + size) is about to be reserved, and must stay free. False if there is no RAM.
+        """
+        name, capacity = regions.name, regions.capacity
+        if not self.can_resize:
+            if self._full_panics:
+                raise BootPanic(
+                    f"the kernel panics: 'memblock: cannot resize {name} array' "
+                    f"(more than {capacity} separate ranges)"
+                )
+            return False
+        entry = REGION_SIZES[self.phys_bits]
+        old, new = (
+            -(-entry * n // self.page_size) * self.page_size for n in (capacity, 2 * capacity)
+        )
+        if regions is not self.reserved:
+            base = size = 0
+        found = self.find_in_range(new, self.page_size, base + size, self.current_limit)
+        if not found and size:
+            below = min(base, self.current_limit)
+            found = self.find_in_range(new, self.page_size, 0, below)
+        if not found:
+            self.log.say(
+                f"memblock: Failed to double {name} array from {capacity} to "
+                f"{2 * capacity} entries !"
+            )
+            return False
+        if self.log.printing:
+            end = found + 2 * entry * capacity - 1
+            span = f"[{self.pa(found)}-{self.pa(end)}]"
+            self.log.say(f"memblock: {name} is doubled to {2 * capacity} at {span}")
+        regions.capacity *= 2
+        before = self._moved.get(name)
+        self._moved[name] = found
+        if before is not None:
+            self.free(before, old, DOUBLE_ARRAY)
+        self.reserve(found, new, DOUBLE_ARRAY)
+        return True
 
     def _note(self, kind: str, base: int, size: int, function: str, detail: str = "") -> None:
         end = (base + size - 1) & self.address_max

@@ -192,6 +192,16 @@ class Kernel:
         real = [name for name in chain[jumps:-1] if name in self.symbols]
         return real[0] if real else chain[-1]
 
+    def inlined(self, callee: str, caller: str) -> bool:
+        """Whether the compiler put a global function into another one of the same file.
+
+        The System.map tells it by their sizes: the code that the caller has more than its own.
+        """
+        symbols = self.symbols
+        if callee not in symbols or caller not in symbols:
+            return False
+        return symbols.size(caller) >= symbols.size(callee)
+
     @cached_property
     def page_size(self) -> int:
         """Bytes of a page of this kernel."""

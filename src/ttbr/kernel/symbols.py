@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import re
+from bisect import bisect_right
 from collections.abc import Iterable, Iterator, Mapping
+from functools import cached_property
 from pathlib import Path
 
 from ttbr.errors import InputError, TtbrError
@@ -71,6 +73,16 @@ class Symbols(Mapping[str, int]):
         names = [name] if name in self._first else []
         names += [other for other in self._first if other != name and pattern.match(other)]
         return tuple(sorted(address for found in names for address in self.lookup_all(found)))
+
+    def size(self, name: str) -> int:
+        """Bytes from a symbol to the next one; 0 for the last, KeyError for none of that name."""
+        start = self[name]
+        after = bisect_right(self._addresses, start)
+        return self._addresses[after] - start if after < len(self._addresses) else 0
+
+    @cached_property
+    def _addresses(self) -> list[int]:
+        return sorted({at for name in self._first for at in self.lookup_all(name)})
 
     def matching(self, patterns: Iterable[str]) -> dict[str, tuple[int, ...]]:
         """All symbols whose whole name matches one of the regular expressions, by name."""

@@ -1,0 +1,30 @@
+"""memblock as the kernel prints it: the block ``MEMBLOCK configuration:`` of its log."""
+
+from __future__ import annotations
+
+from ttbr.boot.memblock import Memblock
+from ttbr.boot.regions import NO_NODE
+
+
+def dump_all(memblock: Memblock) -> None:
+    """``memblock_dump_all``: with ``memblock=debug``, messages about both arrays."""
+    if memblock.log.printing:
+        for line in configuration(memblock):
+            memblock.log.say(line)
+
+
+def configuration(memblock: Memblock) -> list[str]:
+    """The lines of ``memblock_dump_all``."""
+    pa = memblock.pa
+    arrays = memblock.memory, memblock.reserved
+    memory, reserved = (pa(regions.total_size()) for regions in arrays)
+    lines = ["MEMBLOCK configuration:", f" memory size = {memory} reserved size = {reserved}"]
+    for regions in arrays:
+        lines.append(f" {regions.name}.cnt  = {len(regions.list):#x}")
+        for index, region in enumerate(regions.list):
+            node = f" on node {region.nid}" if region.nid != NO_NODE else ""
+            lines.append(
+                f" {regions.name}[{index:#x}]\t[{pa(region.base)}-{pa(region.end - 1)}], "
+                f"{pa(region.size)} bytes{node} flags: {region.flags:#x}"
+            )
+    return lines
