@@ -51,7 +51,7 @@ def test_top_of_memory() -> None:
     assert [event.function for event in there.log if event.kind == "memblock_reserve"] == [
         "memblock_alloc_range_nid"
     ]
-    assert said(there) == "cma: Reserved 16 MiB at 0x7f000000 on node -1"
+    assert said(there) == "cma: Reserved 16 MiB at 0x000000007f000000 on node -1"
 
 
 def test_nothing_without_the_option_or_with_an_area() -> None:

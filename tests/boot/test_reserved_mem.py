@@ -222,7 +222,7 @@ def test_overlaps_are_told() -> None:
         ("a@1", reg((G + 64 * M, 2 * M)), []),
         release=OLD,
     )
-    assert "OVERLAP DETECTED! a@1" in said(there)
+    assert "OVERLAP DETECTED!\na@1" in said(there)
 
 
 def test_elfcorehdr_on_something_else() -> None:

@@ -73,13 +73,13 @@ def cma_declare_contiguous(
 
     All in bytes. ``base`` and ``limit`` bound it (0: no bound); ``fixed`` wants it at ``base``.
     """
-    memblock, say = machine.memblock, machine.log.say
+    memblock, say, pa = machine.memblock, machine.log.say, machine.kernel.pa
     align = pageblock_bytes(machine.kernel)
     if _full(machine) or not size:
         return None
     problem = ""
     if fixed and base % align:
-        problem = f"cma: Region at {base:#x} must be aligned to {align:#x} bytes"
+        problem = f"cma: Region at {pa(base)} must be aligned to {pa(align)} bytes"
     else:
         base, size = _up(base, align), _up(size, align)
         end = memblock.end_of_dram()
@@ -87,10 +87,11 @@ def cma_declare_contiguous(
         fixed = fixed and base != 0
         if fixed and base < highmem_start < base + size:
             problem = (
-                f"cma: Region at {base:#x} defined on low/high memory boundary ({highmem_start:#x})"
+                f"cma: Region at {pa(base)} defined on low/high memory boundary "
+                f"({pa(highmem_start)})"
             )
         elif base + size > limit:
-            problem = f"cma: Size ({size:#x}) of region at {base:#x} exceeds limit ({limit:#x})"
+            problem = f"cma: Size ({pa(size)}) of region at {pa(base)} exceeds limit ({pa(limit)})"
     area = None
     if problem:
         say(problem)
@@ -104,7 +105,7 @@ def cma_declare_contiguous(
     if area is None:
         say(f"cma: Failed to reserve {size // M} MiB{node}")
     else:
-        say(f"cma: Reserved {size // M} MiB at {base:#x}{node}")
+        say(f"cma: Reserved {size // M} MiB at {pa(area.base)}{node}")
     return area
 
 

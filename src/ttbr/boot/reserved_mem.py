@@ -121,7 +121,7 @@ class _ReservedMemory:
             or (_cell(addresses.data), _cell(sizes.data)) != self.cells
             or parent.prop("ranges") is None
         ):
-            self._say("Reserved memory: unsupported node format, ignoring", "OF: fdt")
+            self._say("Reserved memory: unsupported node format, ignoring", self._file)
             return []
         return [node for node in parent.children if node.available]
 
@@ -132,14 +132,18 @@ class _ReservedMemory:
         if found is None:
             return
         if found.data and (not entry or len(found.data) % entry):
-            self._say(f"Reserved memory: invalid reg property in '{node.name}', skipping node.")
+            self._say(
+                f"Reserved memory: invalid reg property in '{node.name}', skipping node.",
+                self._file,
+            )
             return
         nomap = node.prop("no-map") is not None
         for index, (base, size) in enumerate(self._pairs(found.data)):
             if not size or not self._reserve(base, size, nomap):
                 self._say(
                     f"Reserved memory: failed to reserve memory for node '{node.name}': "
-                    f"base {base:#x}, size {size // M} MiB"
+                    f"base {self.machine.kernel.pa(base)}, size {size // M} MiB",
+                    self._file,
                 )
             elif _is_reusable_pool(node) and self._fixup_at_reserve:
                 early_fixup(self.machine, base, size)
@@ -285,7 +289,8 @@ class _ReservedMemory:
         if default:
             machine.cma.default = area
         machine.log.say(
-            f"Reserved memory: created CMA memory pool at {base:#x}, size {size // M} MiB"
+            f"Reserved memory: created CMA memory pool at {machine.kernel.pa(base)}, "
+            f"size {size // M} MiB"
         )
         return True
 
@@ -297,23 +302,30 @@ class _ReservedMemory:
             self.machine.log.say("Reserved memory: regions without no-map are not yet supported")
             return False
         self.machine.log.say(
-            f"Reserved memory: created DMA memory pool at {base:#x}, size {size // M} MiB"
+            f"Reserved memory: created DMA memory pool at {self.machine.kernel.pa(base)}, "
+            f"size {size // M} MiB"
         )
         return True
 
     def _check_for_overlap(self) -> None:
         """``__rmem_check_for_overlap``: sort the array, as the kernel's own sort does."""
         heapsort(self.saved, _address)
+        pa = self.machine.kernel.pa
         for (node, base, size), (after, start, length) in pairwise(self.saved):
             if base + size > start:
                 self._say(
-                    f"OVERLAP DETECTED! {node.name} ({base:#x}--{base + size:#x}) overlaps with "
-                    f"{after.name} ({start:#x}--{start + length:#x})"
+                    f"OVERLAP DETECTED!\n{node.name} ({pa(base)}--{pa(base + size)}) overlaps "
+                    f"with {after.name} ({pa(start)}--{pa(start + length)})"
                 )
 
     @property
     def _fixup_at_reserve(self) -> bool:
         return self.machine.kernel.release.has("cma_fixup_at_reserve")
+
+    @property
+    def _file(self) -> str:
+        """How the file announces itself that reserves the nodes with ``reg``."""
+        return "OF: reserved mem" if self.two_pass else "OF: fdt"
 
     @property
     def _scanner(self) -> str:

@@ -215,6 +215,10 @@ class Kernel:
         """Width of the kernel's phys_addr_t: 64, but 32 on arm without LPAE."""
         return 32 if self.arch == "arm" and not self.config.enabled("ARM_LPAE") else 64
 
+    def pa(self, address: int) -> str:
+        """A physical address as the kernel's ``%pa`` prints it: all digits of its phys_addr_t."""
+        return f"{address & ((1 << self.phys_bits) - 1):#0{2 + self.phys_bits // 4}x}"
+
     def __str__(self) -> str:
         return f"{self.name} (Linux {self.release}, {self.arch})"
 

@@ -39,14 +39,16 @@ def reserve_initrd_mem(boot: ArmBoot) -> None:
     given, length = machine.initrd
     start = given // PAGE_SIZE * PAGE_SIZE
     size = -(-(length + given - start) // PAGE_SIZE) * PAGE_SIZE
+    say = memblock.log.say
     if not memblock.is_region_memory(start, size):
-        fault = "is not a memory region"
+        say(f"INITRD: {start:#010x}+{size:#010x} is not a memory region - disabling initrd")
     elif memblock.is_region_reserved(start, size):
-        fault = "overlaps in-use memory region"
+        # This message, unlike the other, ends its line before it is continued.
+        say(f"INITRD: {start:#010x}+{size:#010x} overlaps in-use memory region")
+        say(" - disabling initrd")
     else:
         memblock.reserve(start, size, "reserve_initrd_mem")
         return
-    memblock.log.say(f"INITRD: {start:#010x}+{size:#010x} {fault} - disabling initrd")
     machine.initrd = None
 
 

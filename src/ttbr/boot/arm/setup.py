@@ -1,7 +1,7 @@
 """setup_arch() up to arm_memblock_init(): device tree, fixmap, command line, lowmem.
 
-Source: arch/arm/kernel/{setup,devtree}.c, arch/arm/mm/mmu.c (early_fixmap_init, early_ecc,
-__set_fixmap).
+Source: arch/arm/kernel/{setup,devtree}.c, arch/arm/mm/mmu.c (early_fixmap_init,
+early_cachepolicy, early_ecc, __set_fixmap).
 """
 
 from __future__ import annotations
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
 EXYNOS_MEMORY_ENTRIES = 8  # exynos_dt_fixup: of_fdt_limit_memory(8)
 ULONG_MAX = 0xFFFF_FFFF
+CACHE_POLICIES = ("uncached", "buffered", "writethrough", "writeback", "writealloc")
 
 
 def setup_machine_fdt(boot: ArmBoot) -> None:
@@ -61,6 +62,8 @@ def parse_early_param(boot: ArmBoot) -> None:
         elif name == "mem" and value is not None:
             early_mem(boot, value, first=not usermem)
             usermem = True
+        elif name == "cachepolicy" and value is not None:
+            early_cachepolicy(boot, value)
     console = find_earlycon(machine.params, boot.config, machine.tree)
     if console is not None:
         set_earlycon(boot, console.address)
@@ -75,6 +78,18 @@ def early_mem(boot: ArmBoot, text: str, *, first: bool) -> None:
     size, rest = memparse(text)
     start = memparse(rest[1:])[0] if rest.startswith("@") else boot.phys_offset
     arm_add_memory(boot, start, size)
+
+
+def early_cachepolicy(boot: ArmBoot, text: str) -> None:
+    """cachepolicy=: on ARMv6 and later only the policy that head.S chose will do."""
+    say = boot.memblock.log.say
+    chosen = cache_policy(boot.smp)
+    # The first name of the kernel's table that the text begins with.
+    selected = next((name for name in CACHE_POLICIES if text.startswith(name)), None)
+    if selected is None:
+        say("ERROR: unknown or unsupported cache policy")
+    if selected != chosen:
+        say(f"Only cachepolicy={chosen} supported on ARMv6 and later")
 
 
 def arm_add_memory(boot: ArmBoot, start: int, size: int) -> None:
