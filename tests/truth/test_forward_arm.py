@@ -26,8 +26,13 @@ STAGES = {
     "head-done": "head",
     "memblock-begin": "fixmap",
     "paging_init-begin": "memblock",
-    "paging_init-end": "paging_init",
+    "bootmem_init-begin": "paging_init",
+    "paging_init-end": "bootmem_init",
+    "setup_arch-end": "bootmem_init",
 }
+ZONE_LINE = (
+    r"Zone ranges|Movable zone|Early memory|Initmem|On node|  (DMA|Normal|HighMem|node|Node) "
+)
 PAGE = 4096
 # What start_kernel finds; at the stop before it the MMU is off and SCTLR still the loader's.
 REGISTERS = ("TTBR0", "TTBR1", "TTBCR", "DACR", "PRRR", "NMRR", "MAIR0", "MAIR1", "SCTLR")
@@ -113,17 +118,62 @@ def test_markers_are_those_of_the_kernels_own_dump(truth, case):
     assert [name for _, name in predicted(truth, case).images["paging_init"].facts.markers] == there
 
 
+def log(truth, case):
+    try:
+        return truth.text(case, "console_boot.txt")
+    except FileNotFoundError:
+        return truth.text(case, "dmesg.txt")
+
+
 @pytest.mark.parametrize("case", CASES)
 def test_memblock_log_is_equal(truth, case, say):
-    try:
-        text = truth.text(case, "console_boot.txt")
-    except FileNotFoundError:
-        text = truth.text(case, "dmesg.txt")
-    # bootmem_init comes next; its first allocation is the memory map
-    text = text[: re.search(r"free_area_init\+|memmap_alloc\+", text).start()]
+    text = log(truth, case)
+    # what follows is the business of start_kernel and of stages that are not predicted
+    text = text[: re.search(r"\[[^\n]* setup_arch\+", text).start()]
     there = [(kind, int(a, 16), int(b, 16), name) for kind, a, b, name in LINE.findall(text)]
     made = predicted(truth, case)
     ours = [(e.kind, e.start, e.end, e.function) for e in made.events if e.logged]
     say(f"{case}: {len(there)} memblock lines of the log, {len(ours)} predicted")
     assert ours == there
     assert len(there) >= 9
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_zone_lines_are_equal(truth, case, say):
+    there = re.findall(r"^(?:<6>)?\[ .*?\] (.*)$", log(truth, case), re.MULTILINE)
+    first = there.index("Zone ranges:")
+    there = [
+        line for line in there[first : first + 40] if re.match(ZONE_LINE, line)
+    ]  # a console log and what was read later may follow each other
+    there = there[: there.index("Zone ranges:", 1)] if "Zone ranges:" in there[1:] else there
+    ours = [
+        m.text for m in predicted(truth, case).machine.log.messages if m.stage == "bootmem_init"
+    ]
+    ours = [line for line in ours if re.match(ZONE_LINE, line)]
+    say(f"{case}: {len(there)} lines about zones and nodes, {len(ours)} predicted")
+    assert ours == there
+    assert len(there) >= 7
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_zones_are_equal(truth, case, say):
+    try:
+        text = truth.text(case, "zoneinfo.txt")
+    except FileNotFoundError:
+        pytest.skip("this board was recorded without user space")
+    there = []
+    for zone in re.split(r"^Node ", text, flags=re.MULTILINE)[1:]:
+        node, name = re.match(r"(\d+), zone +(\w+)", zone).groups()
+        if name == "Device":
+            continue
+        shown = dict(re.findall(r"^ +(start_pfn|spanned|present):? +(\d+)$", zone, re.MULTILINE))
+        # an empty zone is shown without its start
+        figures = [int(shown.get(key, 0)) for key in ("start_pfn", "spanned", "present")]
+        there.append((int(node), name, *figures))
+    ours = [
+        (node.number, zone.name, zone.start_pfn, zone.spanned, zone.present)
+        for node in predicted(truth, case).machine.nodes
+        for zone in node.zones
+    ]
+    say(f"{case}: {len(there)} zones compared, {sum(z in ours for z in there)} equal")
+    assert ours == there

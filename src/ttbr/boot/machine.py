@@ -10,6 +10,7 @@ from ttbr.boot.fdt import DeviceTree
 from ttbr.boot.loader import Placement
 from ttbr.boot.memblock import INIT_REGIONS, Memblock
 from ttbr.boot.params import Params, command_line
+from ttbr.boot.zones import Node
 from ttbr.kernel.cpu import Cpu, find_cpu
 from ttbr.kernel.kernel import Kernel
 from ttbr.memory.ram import Ram
@@ -53,10 +54,11 @@ class Machine:
     ``registers``, ``roots`` and the fields below them are what the stages fill: registers by
     architectural name, root tables (physical addresses) by symbol. ``dtb`` is the physical
     address of ``tree``, ``initrd`` (start, size) or None once it is dropped, ``elfcorehdr``
-    likewise. ``command_line`` is what the kernel parses, known after the tree was scanned.
-    ``phys_offset``: the physical address that arm maps at PAGE_OFFSET. ``page_offset``,
-    ``markers`` and ``symbols`` (run-time virtual addresses) go into the images. ``arch_state``
-    belongs to the architecture's stages.
+    likewise. ``nodes`` are the memory nodes and their zones; ``nr_kernel_pages`` and
+    ``nr_all_pages`` what free_area_init() counts for the sizes of hash tables. ``command_line``
+    is what the kernel parses, known after the tree was scanned. ``phys_offset``: the physical
+    address that arm maps at PAGE_OFFSET. ``page_offset``, ``markers`` and ``symbols`` (run-time
+    virtual addresses) go into the images. ``arch_state`` belongs to the architecture's stages.
     """
 
     board: Board
@@ -77,6 +79,9 @@ class Machine:
     elfcorehdr: tuple[int, int] | None = None
     reserved_regions: list[ReservedRegion] = field(default_factory=list)
     cma: CmaState = field(default_factory=CmaState)
+    nodes: list[Node] = field(default_factory=list)
+    nr_kernel_pages: int = 0
+    nr_all_pages: int = 0
     page_offset: int | None = None
     markers: list[tuple[int, str]] = field(default_factory=list)
     symbols: dict[str, int] = field(default_factory=dict)

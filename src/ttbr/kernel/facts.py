@@ -25,6 +25,8 @@ SYMBOLS: tuple[str, ...] = (
     *("__reserved_mem_alloc_size", "__reserved_mem_alloc_in_range"),
     *("fdt_init_reserved_mem_node", "fdt_reserved_mem_save_node"),
     *("early_init_dt_alloc_reserved_memory_arch", "arm64_kfence_alloc_pool", "setup_machine_fdt"),
+    *("memmap_alloc", "alloc_node_mem_map", "free_area_init_node", "setup_usemap"),
+    "free_area_init_core",
     *("map_mem", "reserve_crashkernel", "arm_mm_memblock_reserve", "zynq_memory_init"),
     # Functions whose sizes tell what was put into them (`Kernel.inlined`), and their neighbours.
     *("memblock_phys_free", "memblock_free", "__next_mem_pfn_range", "memblock_setclr_flag"),
@@ -65,7 +67,7 @@ OPTIONS: tuple[str, ...] = (
     *("CPU_ICACHE_DISABLE", "CPU_BPREDICT_DISABLE"),
     # Memory models, zones and allocators.
     *("ZONE_DMA", "ZONE_DMA32", "HUGETLB_PAGE", "TRANSPARENT_HUGEPAGE", "KEXEC_CORE", "CMA"),
-    *("MEMORY_HOTREMOVE", "NUMA"),
+    *("MEMORY_HOTREMOVE", "NUMA", "SPARSEMEM", "MEMCG", "SLAB_OBJ_EXT"),
     *("CMA_AREAS", "DMA_CMA", "CMA_SIZE_MBYTES", "CMA_SIZE_PERCENTAGE", "CMA_SIZE_SEL_MBYTES"),
     *("CMA_SIZE_SEL_PERCENTAGE", "CMA_SIZE_SEL_MIN", "CMA_SIZE_SEL_MAX"),
     *("DMA_DECLARE_COHERENT", "DMA_RESTRICTED_POOL", "CRASH_DUMP"),

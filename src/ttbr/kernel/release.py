@@ -139,6 +139,17 @@ _COMMON = {
         "include/linux/pageblock-flags.h: pageblock_order",
         since=(6, 9),
     ),
+    "kernel_pages_are_free_memory": Behaviour(
+        "hash tables are sized by the memory that is free when zones are made; before, by the "
+        "present pages of zones less what describes them",
+        "mm/mm_init.c: calc_nr_kernel_pages; 6.1 mm/page_alloc.c: free_area_init_core",
+        since=(6, 10),
+    ),
+    "page_slab_obj_exts": Behaviour(
+        "struct page has a word for the extensions of slab objects where it has none for cgroups",
+        "include/linux/mm_types.h: page._unused_slab_obj_exts",
+        since=(6, 10),
+    ),
     "cma_fixup_at_reserve": Behaviour(
         "a reusable shared-dma-pool node is recorded for the arm remap when it is reserved, "
         "not when it is initialised",

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from ttbr.boot.arm import setup
+from ttbr.boot.arm.bootmem_init import bootmem_init as arm_bootmem_init
 from ttbr.boot.arm.head import create_page_tables, enable_mmu
 from ttbr.boot.arm.memblock_init import arm_memblock_init
 from ttbr.boot.arm.paging_init import paging_init as arm_paging_init
@@ -54,11 +55,17 @@ def paging_init(machine: Machine) -> None:
     arm_paging_init(state(machine))
 
 
+def bootmem_init(machine: Machine) -> None:
+    """bootmem_init(), the end of paging_init(), and what setup_arch() does after that."""
+    arm_bootmem_init(state(machine))
+
+
 STAGES: tuple[tuple[str, Callable[[Machine], None]], ...] = (
     ("head", head),
     ("early_map", early_map),
     ("fixmap", fixmap),
     ("memblock", memblock),
     ("paging_init", paging_init),
+    ("bootmem_init", bootmem_init),
 )
 """The stages behind the hand-off in order, by their names."""
