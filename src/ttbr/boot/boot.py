@@ -12,7 +12,7 @@ from ttbr.boot.fdt import DeviceTree
 from ttbr.boot.fdt_edit import with_chosen
 from ttbr.boot.loader import Placement, check
 from ttbr.boot.machine import Machine
-from ttbr.errors import InputError
+from ttbr.errors import InputError, TtbrError
 from ttbr.kernel.cpu import Cpu, find_cpu
 from ttbr.kernel.kernel import DEFAULT_PROFILES, Kernel
 from ttbr.mmu.image import Image
@@ -23,12 +23,17 @@ STAGES = {"arm64": arm64.STAGES, "arm": arm.STAGES}
 
 @dataclass(frozen=True, slots=True)
 class Boot:
-    """A boot that was run: an image by stage, all events, the machine as it was at the end."""
+    """A boot that was run: an image by stage, all events, the machine as it was at the end.
+
+    ``failure`` is why it ended before its last stage; `boot` raises it, `boot_until_failure` does
+    not.
+    """
 
     images: dict[str, Image]
     events: EventLog
     machine: Machine
     stages: list[str] = field(default_factory=list)
+    failure: TtbrError | None = None
 
 
 def stage_names(arch: str) -> list[str]:
@@ -71,6 +76,28 @@ def boot(
         InputError: kernel and board do not fit, or the placement cannot work.
         TtbrError: the boot cannot go on; the text says why.
     """
+    result = boot_until_failure(
+        board, kernel, placement, kaslr_offset=kaslr_offset, cpu=cpu, stop=stop, progress=progress
+    )
+    if result.failure is not None:
+        raise result.failure
+    return result
+
+
+def boot_until_failure(
+    board: Board,
+    kernel: Kernel,
+    placement: Placement,
+    *,
+    kaslr_offset: int = 0,
+    cpu: Cpu | None = None,
+    stop: str | None = None,
+    progress: Callable[[str], None] | None = None,
+) -> Boot:
+    """As `boot`, but a boot that cannot go on is returned as far as it came.
+
+    `InputError` if it cannot even begin.
+    """
     names = stage_names(kernel.arch)
     if stop is not None and stop not in names:
         raise InputError(f"no stage '{stop}': the stages are {', '.join(names)}")
@@ -83,12 +110,17 @@ def boot(
         board, kernel, placement, tree=tree, cpu=cpu, kaslr_offset=kaslr_offset
     )
     images = {HANDOFF: machine.image()}
+    failure: TtbrError | None = None
     for name, run in STAGES[kernel.arch]:
         if stop in images:
             break
         if progress is not None:
             progress(name)
         machine.enter(name)
-        run(machine)
+        try:
+            run(machine)
+        except TtbrError as error:
+            failure = error
+            break
         images[name] = machine.image()
-    return Boot(images, machine.log, machine, list(images))
+    return Boot(images, machine.log, machine, list(images), failure)

@@ -7,6 +7,7 @@ fdt_check_mem_start.c (where a zImage unpacks itself to).
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from itertools import pairwise
 
@@ -164,41 +165,69 @@ def _memory_pairs(node: Node, addresses: int, sizes: int) -> list[tuple[int, int
     return [] if found is None else found.pairs(addresses, sizes)
 
 
+@dataclass(frozen=True, slots=True)
+class Fault:
+    """Why a placement cannot work: which part it is about, in which way, and in words.
+
+    ``part`` is "kernel", "device tree" or "initrd"; ``kind`` "alignment", "size", "outside RAM" or
+    "overlap". ``start`` and ``end`` (exclusive) are where the part lies.
+    """
+
+    part: str
+    kind: str
+    start: int
+    end: int
+    text: str
+
+
 def check(board: Board, kernel: Kernel, placement: Placement, dtb_size: int) -> None:
-    """Refuse a placement that cannot work, with an `InputError` that says why.
+    """Refuse a placement that cannot work, with an `InputError` that says why (see `faults`)."""
+    for fault in faults(board, kernel, placement, dtb_size):
+        raise InputError(fault.text)
+
+
+def faults(board: Board, kernel: Kernel, placement: Placement, dtb_size: int) -> Iterator[Fault]:
+    """Why a placement cannot work.
 
     Kernel and device tree must lie in RAM, aligned as the boot protocol wants them, and nothing
     may lie on anything else. ``dtb_size``: bytes of the tree that is handed over.
     """
     start = placement.kernel
-    parts = {"the kernel": (start, start + kernel.image_size)}
+    parts = {"kernel": (start, start + kernel.image_size)}
     if kernel.arch == "arm":
         below = PAGE_DIRECTORY[kernel.config.enabled("ARM_LPAE")]
-        parts["the kernel"] = (start - below, start + kernel.image_size)
+        parts["kernel"] = (start - below, start + kernel.image_size)
         offset = (start - kernel.text_offset) % IMAGE_ALIGN
         rule = f"2 MiB aligned plus {kernel.text_offset:#x}"
     else:
         offset = start % SEGMENT_ALIGN
         rule = "64 KiB aligned"
+    tree = placement.dtb, placement.dtb + dtb_size
     if offset:
-        raise InputError(f"the kernel cannot be at {start:#x}: _text must be {rule}")
+        text = f"the kernel cannot be at {start:#x}: _text must be {rule}"
+        yield Fault("kernel", "alignment", *parts["kernel"], text)
     if placement.dtb % DTB_ALIGN:
-        raise InputError(f"the device tree cannot be at {placement.dtb:#x}: not 8-byte aligned")
+        text = f"the device tree cannot be at {placement.dtb:#x}: not 8-byte aligned"
+        yield Fault("device tree", "alignment", *tree, text)
     if kernel.arch == "arm64" and dtb_size > ARM64_DTB_MAX:
-        raise InputError(f"the device tree has {dtb_size:#x} bytes, more than the 2 MiB of arm64")
-    parts["the device tree"] = (placement.dtb, placement.dtb + dtb_size)
+        text = f"the device tree has {dtb_size:#x} bytes, more than the 2 MiB of arm64"
+        yield Fault("device tree", "size", *tree, text)
+    parts["device tree"] = tree
     for name, (low, high) in parts.items():
         if not any(bank.base <= low and high <= bank.end for bank in board.ram):
             banks = ", ".join(map(str, board.ram[:4]))
-            raise InputError(f"{name} at {low:#x}-{high - 1:#x} does not fit into RAM, {banks}")
+            text = f"the {name} at {low:#x}-{high - 1:#x} does not fit into RAM, {banks}"
+            yield Fault(name, "outside RAM", low, high, text)
     if placement.initrd is not None:
-        parts["the initrd"] = (placement.initrd[0], sum(placement.initrd))
+        parts["initrd"] = (placement.initrd[0], sum(placement.initrd))
     ordered = sorted(parts.items(), key=lambda part: part[1])
     for (lower, (_, end)), (upper, (begin, last)) in pairwise(ordered):
         if begin < end:
-            raise InputError(
-                f"{upper} at {begin:#x}-{last - 1:#x} is on {lower}, which ends at {end - 1:#x}"
+            text = (
+                f"the {upper} at {begin:#x}-{last - 1:#x} is on the {lower}, "
+                f"which ends at {end - 1:#x}"
             )
+            yield Fault(upper, "overlap", begin, last, text)
 
 
 def _up(value: int, align: int) -> int:

@@ -7,9 +7,9 @@ import numpy as np
 from rich.console import Console
 
 from ttbr.boot.boot import Boot
+from ttbr.format import about, address, size
 from ttbr.mmu.image import Image
 from ttbr.mmu.mappings import Mappings
-from ttbr.report.format import about, address, size
 from ttbr.report.physical import Place, memory_rows, places
 from ttbr.report.va_map import Region, regions
 

@@ -5,9 +5,9 @@ from typing import Any
 
 from rich.console import Console
 
+from ttbr.format import address, size
 from ttbr.mmu.compare import Change, Differences, compare
 from ttbr.mmu.image import Image
-from ttbr.report.format import address, size
 from ttbr.report.mappings import space_bits
 from ttbr.report.regions import RegionNames
 

@@ -3,7 +3,7 @@
 from rich.console import Console
 
 from ttbr.arch.explain import Explanation
-from ttbr.report.format import size
+from ttbr.format import size
 
 
 def print_explanation(out: Console, found: Explanation) -> None:

@@ -7,10 +7,10 @@ from rich.console import Console
 from ttbr.arch.registers import REGISTERS
 from ttbr.arch.translation_regime import TranslationRegime
 from ttbr.errors import TtbrError
+from ttbr.format import about, address, size
 from ttbr.mmu.image import Image
 from ttbr.recover.identified import Identified
 from ttbr.recover.release import find_release
-from ttbr.report.format import about, address, size
 from ttbr.report.identified import identified_json, print_identified
 from ttbr.report.mappings import notes
 

@@ -9,11 +9,11 @@ from typing import Any, TextIO
 import numpy as np
 from rich.console import Console
 
+from ttbr.format import address, size
 from ttbr.kernel.swap_types import ASSUMPTION, SPECIAL
 from ttbr.mmu.address_space import AddressSpace
 from ttbr.recover.linux_reading import KINDS, LinuxReader, flag_names
 from ttbr.recover.linux_view import LinuxView
-from ttbr.report.format import address, size
 from ttbr.report.mappings import space_bits
 
 CSV_COLUMNS = ("va", "last", "kind", "pa", "swap_type", "swap_offset", "size", "level", "flags")

@@ -8,12 +8,12 @@ from typing import Any, TextIO
 import numpy as np
 from rich.console import Console
 
+from ttbr.format import address, size
 from ttbr.mmu.address_space import AddressSpace
 from ttbr.mmu.contiguous import REASONS, Disagreements
 from ttbr.mmu.image import Image
 from ttbr.mmu.mappings import Mappings
 from ttbr.mmu.tables import Shared
-from ttbr.report.format import address, size
 from ttbr.report.regions import RegionNames
 
 CSV_COLUMNS = (

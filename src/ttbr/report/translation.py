@@ -4,9 +4,9 @@ from typing import Any
 
 from rich.console import Console
 
+from ttbr.format import address, size
 from ttbr.mmu.translation import Step
 from ttbr.recover.translate import Answer
-from ttbr.report.format import address, size
 
 
 def translation_json(found: Answer) -> dict[str, Any]:

@@ -5,9 +5,9 @@ from dataclasses import dataclass
 import numpy as np
 from rich.console import Console
 
+from ttbr.format import about, address
 from ttbr.mmu.image import Image
 from ttbr.mmu.mappings import Mappings
-from ttbr.report.format import about, address
 
 SPACE_END = {64: 1 << 64, 32: 1 << 32}
 WIDTH = 46  # of the boxes, in characters
