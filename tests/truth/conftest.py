@@ -13,6 +13,10 @@ from types import ModuleType
 import pytest
 import recorded
 
+from ttbr.mmu.image import Image
+from ttbr.recover.identify import with_registers
+from ttbr.recover.linux import Linux
+
 CHECKOUT = pathlib.Path(__file__).resolve().parents[2]
 
 
@@ -58,3 +62,9 @@ def truth() -> ModuleType:
 def machine(request: pytest.FixtureRequest, truth: ModuleType) -> recorded.Recorded:
     """The machine of each recording after boot; pytest keeps one at a time in memory."""
     return recorded.load(truth, request.param)
+
+
+@pytest.fixture(scope="session")
+def linux(machine: recorded.Recorded) -> Linux:
+    """The Linux in each recording, from its RAM alone: no registers, symbols or types."""
+    return Linux(with_registers(Image(machine.image.memory))[0])

@@ -7,12 +7,14 @@ from importlib.metadata import version
 import click
 
 from ttbr.cli.boot import boot_command
+from ttbr.cli.config import config_command
 from ttbr.cli.diff import diff_command
 from ttbr.cli.dump import dump_command
 from ttbr.cli.explain import explain_command
 from ttbr.cli.info import info_command
 from ttbr.cli.kernel import kernel_group
 from ttbr.cli.layout import layout_command
+from ttbr.cli.symbols import symbols_command
 from ttbr.cli.translate import translate_command
 from ttbr.errors import TtbrError
 
@@ -46,6 +48,8 @@ for command in (
     translate_command,
     explain_command,
     diff_command,
+    symbols_command,
+    config_command,
     kernel_group,
 ):
     cli.add_command(command)

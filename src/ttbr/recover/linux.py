@@ -1,0 +1,215 @@
+"""The Linux in an image: what its kernel says of itself, found when it is first asked for.
+
+Everything is read from memory through the kernel's own tables; what a user has (a System.map, the
+types of a vmlinux) can be given and goes before what is found.
+"""
+
+from collections.abc import Mapping
+from dataclasses import replace
+from functools import cached_property
+from itertools import islice
+
+import numpy as np
+
+from ttbr.errors import InputError
+from ttbr.kernel.btf import Btf
+from ttbr.kernel.config import Config
+from ttbr.kernel.release import Release
+from ttbr.kernel.symbols import Symbols
+from ttbr.kernel.types import Types
+from ttbr.mmu.image import Image
+from ttbr.recover.kallsyms import kernel_kallsyms
+from ttbr.recover.kernel_image import find_btf, find_config, image_bytes
+from ttbr.recover.kernel_symbols import KernelSymbols
+from ttbr.recover.modules import Modules, find_modules
+from ttbr.recover.release import known_release
+from ttbr.recover.virtual_memory import VirtualMemory
+from ttbr.recover.vmcoreinfo import VmcoreInfo, find_all, parse
+
+_IMAGE = 96 << 20  # bytes of a kernel's image that are looked at where its end is not known
+_LARGEST_IMAGE = 256 << 20
+_TEXT = ("_text", "_stext", "stext")
+_NOTE_SYMBOLS = ("vmcoreinfo_data",)
+
+
+class Linux:
+    """The kernel in ``image``, whose kernel tables can be walked.
+
+    ``given_types``: types of a vmlinux or BTF file; ``system_map``: link-time symbols.
+    """
+
+    def __init__(
+        self,
+        image: Image,
+        *,
+        given_types: Types | None = None,
+        system_map: Symbols | None = None,
+    ) -> None:
+        self.image = image
+        self._given_types = given_types
+        self._system_map = system_map
+
+    @property
+    def word(self) -> int:
+        """Bytes of a pointer and of an unsigned long."""
+        return 8 if self.image.arch == "arm64" else 4
+
+    @cached_property
+    def memory(self) -> VirtualMemory:
+        """The kernel's own address space."""
+        return VirtualMemory(self.image.address_space("kernel"), self.word)
+
+    @cached_property
+    def page_size(self) -> int:
+        """Bytes of a page of the kernel's tables."""
+        return 1 << self.memory.space.regime.levels[-1].shift
+
+    @cached_property
+    def kallsyms(self) -> KernelSymbols | None:
+        """The table that the kernel carries, without modules; None if it has none."""
+        return kernel_kallsyms(self.image.memory, self.memory)
+
+    @cached_property
+    def symbols(self) -> KernelSymbols:
+        """The kernel's symbols, then those of its modules; empty where nothing tells any."""
+        own = self._own_symbols
+        modules = self.modules
+        if modules is None:
+            return own
+        parts = [(row, table) for row, table in enumerate(modules.symbols) if table.names]
+        return KernelSymbols(
+            np.concatenate([own.address, *(table.address for _, table in parts)]),
+            own.types + "".join(table.types for _, table in parts),
+            [*own.names, *(name for _, table in parts for name in table.names)],
+            np.concatenate(
+                [own.module, *(np.full(len(t.names), row, np.int16) for row, t in parts)]
+            ),
+            modules.names,
+            own.source,
+        )
+
+    @cached_property
+    def _own_symbols(self) -> KernelSymbols:
+        """The kernel's symbols: from a System.map that was given, or kallsyms, or the image."""
+        found = self.kallsyms
+        if self._system_map is not None:
+            return _moved(self._system_map, found, self.image.facts.symbols)
+        if found is not None:
+            return found
+        known = sorted(self.image.facts.symbols.items(), key=lambda item: item[1])
+        return KernelSymbols(
+            np.array([address for _, address in known], np.uint64),
+            "?" * len(known),
+            [name for name, _ in known],
+            np.full(len(known), -1, np.int16),
+            (),
+            "what came with the image" if known else "",
+        )
+
+    def symbol(self, name: str) -> int | None:
+        """The run-time address of a symbol of the kernel proper, or None."""
+        found = self._own_symbols.get(name)
+        if found is None:
+            found = self.vmcoreinfo.symbols.get(name)
+        return self.image.facts.symbols.get(name) if found is None else found
+
+    @cached_property
+    def text(self) -> int | None:
+        """The run-time address at which the kernel's image begins."""
+        return next((at for at in map(self._own_symbols.get, _TEXT) if at is not None), None)
+
+    @cached_property
+    def image_range(self) -> tuple[int, int] | None:
+        """The kernel's image: first virtual address and first after it; None if unknown."""
+        if self.text is None:
+            return None
+        end = self._own_symbols.get("_end")
+        if end is None or not self.text < end <= self.text + _LARGEST_IMAGE:
+            end = self.text + _IMAGE
+        return self.text, end
+
+    @cached_property
+    def image_data(self) -> tuple[int, bytes]:
+        """The kernel's image: physical address, and its bytes; none where it is not found.
+
+        It is one piece of physical memory, of which parts may not be mapped any more.
+        """
+        start = None if self.image_range is None else self.memory.pa(self.image_range[0])
+        if start is None or self.image_range is None:
+            return 0, b""
+        size = self.image_range[1] - self.image_range[0]
+        return start, image_bytes(self.image.memory, start, start + size)
+
+    @cached_property
+    def modules(self) -> Modules | None:
+        """The loaded modules, newest first; None where the kernel's image is not found."""
+        if self.text is None:
+            return None
+        return find_modules(self.memory, self.text, self._own_symbols.get("modules"))
+
+    @cached_property
+    def built_in_config(self) -> tuple[Config, str] | None:
+        """The configuration in the image (CONFIG_IKCONFIG) and its text; None without one."""
+        return find_config(self.image_data[1])
+
+    @property
+    def config(self) -> Config | None:
+        """The kernel's configuration, or None."""
+        return None if self.built_in_config is None else self.built_in_config[0]
+
+    @cached_property
+    def btf(self) -> Btf | None:
+        """The kernel's own types (CONFIG_DEBUG_INFO_BTF), or None."""
+        start, data = self.image_data
+        return find_btf(data, self.word, start)
+
+    @cached_property
+    def types(self) -> Types | None:
+        """Types as somebody wrote them down: those given, or the kernel's own; or None."""
+        return self._given_types or self.btf
+
+    @cached_property
+    def vmcoreinfo(self) -> VmcoreInfo:
+        """The kernel's note; empty where there is none."""
+        if self.image.facts.vmcoreinfo:
+            return VmcoreInfo(self.image.facts.vmcoreinfo)
+        for name in _NOTE_SYMBOLS:
+            at = self._own_symbols.get(name)
+            where = None if at is None else self.memory.number(at)
+            data = None if where is None else self.memory.try_read(where, self.page_size)
+            info = parse(data or b"")
+            if info.page_size is not None:
+                return info
+        return next((info for _, info in islice(find_all(self.image.memory), 1)), VmcoreInfo())
+
+    @cached_property
+    def release(self) -> Release | None:
+        """The release, with the sublevel that configuration or banner give; None if unknown."""
+        found = known_release(self.image)
+        config = self.config
+        if found is None or found.sublevel or config is None or config.release is None:
+            return found
+        try:
+            return replace(Release.parse(config.release), text=found.text)
+        except InputError:
+            return found
+
+
+def _moved(given: Symbols, found: KernelSymbols | None, noted: Mapping[str, int]) -> KernelSymbols:
+    """Symbols of a System.map at their run-time addresses; `InputError` if that is not known."""
+    offset = None
+    for name in _TEXT:
+        own = noted.get(name) if found is None else found.get(name)
+        if own is not None and len(given.lookup_all(name)) == 1:
+            offset = own - given[name]
+            break
+    if offset is None:
+        raise InputError(
+            "the image does not say where its kernel runs: the System.map cannot be placed"
+        )
+    rows = sorted((at, name) for name in given for at in given.lookup_all(name))
+    address = np.array([at for at, _ in rows], np.uint64) + np.uint64(offset % (1 << 64))
+    none = np.full(len(rows), -1, np.int16)
+    return KernelSymbols(
+        address, "?" * len(rows), [name for _, name in rows], none, (), "System.map"
+    )
