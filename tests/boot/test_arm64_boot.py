@@ -223,13 +223,6 @@ def test_a_tree_that_linux_refuses_stops_the_boot() -> None:
         made.run(made.kernel(NEW, 12, 48), made.tree(RAM), dtb_at=0x4800_0004)
 
 
-def test_uefi_has_a_memory_map_of_its_own() -> None:
-    table = {"linux,uefi-system-table": (0x5000_0000).to_bytes(8, "big")}
-    with pytest.raises(InputError, match="UEFI is not covered"):
-        made.run(made.kernel(NEW, 12, 48, EFI="y"), made.tree(RAM, **table))
-    made.run(made.kernel(NEW, 12, 48), made.tree(RAM, **table), stop="fixmap")
-
-
 def test_mem_and_initrd() -> None:
     initrd = {
         "linux,initrd-start": (0x5000_0800).to_bytes(8, "big"),

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import pathlib
+import re
 import struct
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -19,6 +20,7 @@ from ttbr.boot.boot import Boot, boot
 from ttbr.boot.loader import custom
 from ttbr.kernel.cpu import Cpu
 from ttbr.kernel.kernel import Kernel
+from ttbr.mmu.image import Image
 
 # Recorded stage → stage of the model.
 STAGES = {
@@ -30,6 +32,9 @@ STAGES = {
 }
 REGISTERS = ("TTBR0_EL1", "TTBR1_EL1", "TCR_EL1", "MAIR_EL1", "SCTLR_EL1")
 PAGE = 4096
+MEMBLOCK = re.compile(
+    r"(memblock_\w+): \[0x([0-9a-f]+)-0x([0-9a-f]+)\] ([\w.]+)\+0x[0-9a-f]+/0x[0-9a-f]+"
+)
 RECORD = np.dtype([("pa", "<u8"), ("page", "V4096")])
 
 Reader = Callable[[int, int], bytes]
@@ -138,3 +143,22 @@ def tables(
         words = np.frombuffer(read(table, count * 8), "<u8")
         for entry in words[(words & 3) == 3].tolist():
             pending.append((form.address(entry), depth + 1, page // 8))
+
+
+def after_boot(image: Image, ram: dict[int, np.ndarray]) -> tuple[int, int]:
+    """(entries that are as predicted, entries that changed) in the tables of a running kernel.
+
+    An entry may have become read-only, a mapping may have gone (init code) or come: nothing else.
+    """
+    ((base, data),) = ram.items()
+    root = image.facts.roots["swapper_pg_dir"]
+    changed = kept = 0
+    for table, size in tables(image.memory.read, Format(12), root, 0, 512):
+        mine = np.frombuffer(image.memory.read(table, size), "<u8")
+        real = data[table - base : table - base + size].view("<u8")
+        differs = mine != real
+        kept += int((~differs).sum())
+        changed += int(differs.sum())
+        became = (real[differs] ^ mine[differs]) & ~np.uint64(1 << 51 | 1 << 7)
+        assert not became[(mine[differs] != 0) & (real[differs] != 0)].any(), hex(table)
+    return kept, changed

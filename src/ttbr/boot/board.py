@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
+from ttbr.boot.efi.firmware import Firmware
 from ttbr.boot.fdt import DeviceTree, Node, Property
 from ttbr.boot.fdt_edit import with_chosen, with_memory
 from ttbr.boot.qemu_boards import lacks_peripherals, starts_one_core
@@ -29,6 +30,7 @@ class Board:
     ``tree`` is as the loader finds it, with the memory and command line asked for. ``memory``
     holds the entries that Linux reads, in its order; ``ram`` the RAM that there is.
     ``cpus`` is the number of CPUs present; ``cpu_compatible`` belongs to the first one.
+    ``firmware`` is that of a boot through UEFI, whose memory map then is where ``ram`` is from.
     ``bare_core``: the only core is a Cortex-A9 without private peripherals, whose CBAR is 0.
     ``unknowns`` are sentences about what had to be assumed.
     """
@@ -41,6 +43,7 @@ class Board:
     model: str
     compatible: tuple[str, ...]
     bare_core: bool = False
+    firmware: Firmware | None = None
     unknowns: tuple[str, ...] = field(default=())
 
     @classmethod
@@ -51,6 +54,7 @@ class Board:
         *,
         bootargs: str | None = None,
         cpus: int | None = None,
+        firmware: Firmware | None = None,
     ) -> Board:
         """Read a device tree blob.
 
@@ -59,22 +63,28 @@ class Board:
             memory: (base, size) pairs in bytes that replace the tree's memory.
             bootargs: a command line that replaces the one in /chosen.
             cpus: the number of CPUs present, if not all of the tree's.
+            firmware: of a boot through UEFI; the tree's memory then does not count.
 
         Raises:
-            InputError: not a device tree, no memory anywhere, or ``memory`` overlaps itself.
+            InputError: not a device tree, no memory anywhere, ``memory`` overlaps itself, or
+                there is a firmware's memory map beside it.
         """
         tree = DeviceTree.parse(blob)
         unknowns: list[str] = []
+        if memory and firmware is not None:
+            raise InputError(
+                "memory is said twice: by the EFI memory map, which Linux goes by, and by hand"
+            )
         if memory:
             tree = DeviceTree.parse(with_memory(tree, memory))
         if bootargs is not None:
             tree = DeviceTree.parse(with_chosen(tree, bootargs=bootargs))
         entries = tuple(_memory(tree))
-        banks = tuple(_ram(tree))
+        banks = tuple(_ram(tree)) if firmware is None else firmware.ram
         if not banks:
             raise InputError(
                 "the device tree has no memory node with a size: say where RAM is "
-                "(--memory BASE:SIZE)"
+                "(--memory BASE:SIZE), or how the firmware describes it (--efi-memmap FILE)"
             )
         nodes = _cpu_nodes(tree)
         compatible = _strings(tree.root.prop("compatible"))
@@ -94,6 +104,7 @@ class Board:
             model=next(iter(_strings(tree.root.prop("model"))), ""),
             compatible=compatible,
             bare_core=lacks_peripherals(tree, compatible, count),
+            firmware=firmware,
             unknowns=tuple(unknowns),
         )
 

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from ttbr.boot import arm, arm64
 from ttbr.boot.board import Board
+from ttbr.boot.efi.stub import stub_tree
 from ttbr.boot.events import EventLog
 from ttbr.boot.fdt import DeviceTree
 from ttbr.boot.fdt_edit import with_chosen
@@ -57,6 +58,8 @@ def boot(
     placement: Placement,
     *,
     kaslr_offset: int = 0,
+    kaslr_seed: int | None = None,
+    memstart: int | None = None,
     cpu: Cpu | None = None,
     stop: str | None = None,
     progress: Callable[[str], None] | None = None,
@@ -67,7 +70,11 @@ def boot(
         board: device tree, RAM and CPUs.
         kernel: release, configuration and symbols.
         placement: where the loader put things; its initrd goes into the tree's /chosen.
-        kaslr_offset: the slide in bytes of the kernel's virtual addresses.
+        kaslr_offset: the slide in bytes of the kernel's virtual addresses, as observed.
+        kaslr_seed: the 64 bits that the loader puts into the tree as ``kaslr-seed``; None leaves
+            there what the tree has.
+        memstart: arm64's memstart_addr, as observed (it wraps below zero): where KASLR has moved
+            the linear map; None to derive it.
         cpu: the boot CPU, if its registers are known better than by the tree.
         stop: the last stage to run; None for all.
         progress: called with the name of each stage before it runs.
@@ -77,7 +84,15 @@ def boot(
         TtbrError: the boot cannot go on; the text says why.
     """
     result = boot_until_failure(
-        board, kernel, placement, kaslr_offset=kaslr_offset, cpu=cpu, stop=stop, progress=progress
+        board,
+        kernel,
+        placement,
+        kaslr_offset=kaslr_offset,
+        kaslr_seed=kaslr_seed,
+        memstart=memstart,
+        cpu=cpu,
+        stop=stop,
+        progress=progress,
     )
     if result.failure is not None:
         raise result.failure
@@ -90,6 +105,8 @@ def boot_until_failure(
     placement: Placement,
     *,
     kaslr_offset: int = 0,
+    kaslr_seed: int | None = None,
+    memstart: int | None = None,
     cpu: Cpu | None = None,
     stop: str | None = None,
     progress: Callable[[str], None] | None = None,
@@ -104,10 +121,18 @@ def boot_until_failure(
     core = cpu or find_cpu(board.cpu_compatible, kernel.arch)[0]
     if not core.runs(kernel.arch):
         raise InputError(f"{kernel} cannot run on this board: its CPU is a {core.name}")
-    tree = DeviceTree.parse(with_chosen(board.tree, initrd=placement.initrd))
+    if kernel.arch != "arm64" and (kaslr_seed is not None or memstart is not None):
+        raise InputError(f"a kernel of {kernel.arch} is not randomised: no seed, no memstart")
+    board, tree = _handed_over(board, kernel, placement, kaslr_seed)
     check(board, kernel, placement, tree.totalsize)
     machine = Machine.hand_over(
-        board, kernel, placement, tree=tree, cpu=cpu, kaslr_offset=kaslr_offset
+        board,
+        kernel,
+        placement,
+        tree=tree,
+        cpu=cpu,
+        kaslr_offset=kaslr_offset,
+        memstart=memstart,
     )
     images = {HANDOFF: machine.image()}
     failure: TtbrError | None = None
@@ -124,3 +149,26 @@ def boot_until_failure(
             break
         images[name] = machine.image()
     return Boot(images, machine.log, machine, list(images), failure)
+
+
+def _handed_over(
+    board: Board, kernel: Kernel, placement: Placement, kaslr_seed: int | None
+) -> tuple[Board, DeviceTree]:
+    """The board and the tree as the kernel finds them: what the loader has put into the tree.
+
+    Linux's EFI stub has a table of the firmware's for the initrd, and leaves the tree alone.
+    """
+    firmware = board.firmware
+    if firmware is None:
+        edited = with_chosen(board.tree, initrd=placement.initrd, kaslr_seed=kaslr_seed)
+        return board, DeviceTree.parse(edited)
+    if not kernel.config.enabled("EFI") or kernel.arch != "arm64":
+        raise InputError(
+            f"{kernel.name} cannot be booted through UEFI: "
+            + ("it has no CONFIG_EFI" if kernel.arch == "arm64" else "only arm64 is covered")
+        )
+    tree = stub_tree(DeviceTree.parse(with_chosen(board.tree, kaslr_seed=kaslr_seed)), firmware)
+    if placement.initrd is not None:
+        tables = {**firmware.tables, "INITRD": (placement.initrd,)}
+        board = replace(board, firmware=replace(firmware, tables=tables))
+    return board, tree

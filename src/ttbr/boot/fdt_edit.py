@@ -30,8 +30,9 @@ def with_chosen(
     *,
     bootargs: str | None = None,
     initrd: tuple[int, int] | None = None,
+    kaslr_seed: int | None = None,
 ) -> bytes:
-    """The blob with the command line and the initrd's (address, size) in /chosen.
+    """The blob with command line, initrd's (address, size) and ``kaslr-seed`` in /chosen.
 
     What is None stays as the tree has it. A new ``linux,initrd-*`` has as many cells as an address
     of the root, one that exists keeps its width unless the address does not fit.
@@ -47,6 +48,8 @@ def with_chosen(
         if "\0" in bootargs:
             raise InputError("bootargs: a command line cannot contain NUL")
         wanted["bootargs"] = bootargs.encode() + b"\0"
+    if kaslr_seed is not None:
+        wanted["kaslr-seed"] = _cells("the KASLR seed", kaslr_seed, 2)
     if chosen is None:
         if wanted:
             edit.add_node(tree.root, "chosen", wanted)
@@ -89,6 +92,21 @@ def with_memory(tree: DeviceTree, banks: Sequence[tuple[int, int]]) -> bytes:
     return edit.blob()
 
 
+def as_by_stub(tree: DeviceTree, chosen: dict[str, bytes]) -> bytes:
+    """The blob as Linux's EFI stub leaves it: properties in /chosen, no reservations, no slack.
+
+    Each new property becomes the node's first, so that the last of ``chosen`` is in front.
+    """
+    edit = _Edit(tree, reserve_map=[], packed=True)
+    node = tree.find("/chosen")
+    if node is None:
+        edit.add_node(tree.root, "chosen", dict(reversed(chosen.items())))
+    else:
+        for name, data in reversed(chosen.items()):
+            edit.set_property(node, name, data)
+    return edit.blob()
+
+
 def _memory(tree: DeviceTree) -> list[tuple[int, int]]:
     """The (base, size) pairs that Linux reads (early_init_dt_scan_memory), without empty ones."""
     cells = tree.root.address_cells, tree.root.size_cells
@@ -115,10 +133,22 @@ def _cells(what: str, value: int, cells: int) -> bytes:
 
 
 class _Edit:
-    """Replacements in the structure block, and names to add to the strings block."""
+    """Replacements in the structure block, and names to add to the strings block.
 
-    def __init__(self, tree: DeviceTree) -> None:
+    ``reserve_map`` is what the blob shall have (None: what the tree has); ``packed``: without
+    slack, as fdt_pack leaves it.
+    """
+
+    def __init__(
+        self,
+        tree: DeviceTree,
+        *,
+        reserve_map: list[tuple[int, int]] | None = None,
+        packed: bool = False,
+    ) -> None:
         self.tree = tree
+        self.reserve_map = tree.reserve_map if reserve_map is None else reserve_map
+        self.packed = packed
         start = tree.header["off_dt_strings"]
         self.strings = tree.blob[start : start + tree.header["size_dt_strings"]]
         self.changes: list[tuple[int, int, bytes]] = []  # from, to, what stands there instead
@@ -169,11 +199,11 @@ class _Edit:
             structure += tree.blob[done:start] + content
             done = end
         structure += tree.blob[done : tree.structure_end]
-        reserve = b"".join(struct.pack(">QQ", *entry) for entry in [*tree.reserve_map, (0, 0)])
+        reserve = b"".join(struct.pack(">QQ", *entry) for entry in [*self.reserve_map, (0, 0)])
         first = HEADER_SIZE + len(reserve)
         strings = first + len(structure)
         used = strings + len(self.strings)
-        totalsize = max(tree.totalsize, used)
+        totalsize = used if self.packed else max(tree.totalsize, used)
         header = struct.pack(
             ">10I",
             *(MAGIC, totalsize, first, strings, HEADER_SIZE, VERSION, LAST_COMPATIBLE),

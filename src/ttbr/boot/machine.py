@@ -56,7 +56,8 @@ class Machine:
     address of ``tree``, ``initrd`` (start, size) or None once it is dropped, ``elfcorehdr``
     likewise. ``nodes`` are the memory nodes and their zones; ``nr_kernel_pages`` and
     ``nr_all_pages`` what free_area_init() counts for the sizes of hash tables. ``command_line``
-    is what the kernel parses, known after the tree was scanned. ``phys_offset``: the physical
+    is what the kernel parses, known after the tree was scanned. ``kaslr_offset`` and ``memstart``
+    are what was observed of arm64's KASLR (None: nothing). ``phys_offset``: the physical
     address that arm maps at PAGE_OFFSET. ``page_offset``, ``markers`` and ``symbols`` (run-time
     virtual addresses) go into the images. ``arch_state`` belongs to the architecture's stages.
     """
@@ -70,6 +71,7 @@ class Machine:
     memblock: Memblock
     log: EventLog
     kaslr_offset: int = 0
+    memstart: int | None = None
     stage: str = "handoff"
     registers: dict[str, int] = field(default_factory=dict)
     roots: dict[str, int] = field(default_factory=dict)
@@ -97,6 +99,7 @@ class Machine:
         tree: DeviceTree,
         cpu: Cpu | None = None,
         kaslr_offset: int = 0,
+        memstart: int | None = None,
     ) -> Machine:
         """The machine at the kernel's first instruction, with the device tree in RAM.
 
@@ -107,6 +110,7 @@ class Machine:
             tree: the device tree as the loader hands it over.
             cpu: the boot CPU, if its registers are known; else the one that the tree names.
             kaslr_offset: the slide in bytes of the kernel's virtual addresses.
+            memstart: arm64's memstart_addr as it was observed; None to derive it.
         """
         unknowns = [*board.unknowns, *placement.assumptions]
         if kernel.release.assumption:
@@ -127,6 +131,7 @@ class Machine:
             memblock=_memblock(kernel, log),
             log=log,
             kaslr_offset=kaslr_offset,
+            memstart=memstart,
             unknowns=unknowns,
         )
         machine.registers.update(_id_registers(cpu, kernel.arch))

@@ -1,7 +1,7 @@
 """Options that say which board, kernel and loader to boot; `boot` and `layout` share them."""
 
 from collections.abc import Callable
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from functools import wraps
 from pathlib import Path
 from typing import Any
@@ -10,6 +10,7 @@ import click
 
 from ttbr.boot.board import Board
 from ttbr.boot.boot import Boot, boot, default_kernel
+from ttbr.boot.efi import Firmware, read_firmware
 from ttbr.boot.loader import Placement, custom, qemu, u_boot
 from ttbr.cli.output import progress
 from ttbr.cli.values import BASE_SIZE, INITRD, NUMBER
@@ -53,9 +54,9 @@ OPTIONS = (
     ),
     click.option(
         "--loader",
-        type=click.Choice(["qemu", "u-boot", "custom"]),
-        help="Who places kernel, device tree and initrd. Default: custom with --kernel-at, "
-        "else qemu.",
+        type=click.Choice(["qemu", "u-boot", "efi", "custom"]),
+        help="Who places kernel, device tree and initrd. Default: efi with --efi-memmap, custom "
+        "with --kernel-at, else qemu.",
     ),
     click.option("--kernel-at", type=NUMBER, metavar="PA", help="Physical address of _text."),
     click.option("--dtb-at", type=NUMBER, metavar="PA", help="Physical address of the tree."),
@@ -71,6 +72,30 @@ OPTIONS = (
         default=0,
         metavar="N",
         help="The kernel's KASLR slide, as observed (arm64).",
+    ),
+    click.option(
+        "--kaslr-seed",
+        type=NUMBER,
+        metavar="N",
+        help="The seed that the loader puts into the tree, in place of the tree's (arm64).",
+    ),
+    click.option(
+        "--memstart",
+        type=NUMBER,
+        metavar="PA",
+        help="memstart_addr, as observed: where KASLR has moved the linear map (arm64).",
+    ),
+    click.option(
+        "--efi-memmap",
+        type=FILE,
+        help="A boot through UEFI (arm64): its memory map, as JSON, as the bytes of the "
+        "descriptors, or in a kernel log with efi=debug. Needs --kernel-at and --dtb-at.",
+    ),
+    click.option(
+        "--efi-memmap-at",
+        type=NUMBER,
+        metavar="PA",
+        help="Where the array of the map's descriptors lies, if neither FILE nor the tree says so.",
     ),
 )
 
@@ -108,12 +133,21 @@ class Request:
     dtb_at: int | None
     initrd: tuple[int | None, int] | None
     kaslr_offset: int
+    kaslr_seed: int | None
+    memstart: int | None
+    efi_memmap: Path | None
+    efi_memmap_at: int | None
 
     def run(self, stop: str | None = None) -> Boot:
         """Boot up to ``stop`` or to the end."""
+        firmware = self._firmware()
         try:
             board = Board.from_dtb(
-                _read(self.dtb), self.memory, bootargs=self.bootargs, cpus=self.cpus
+                _read(self.dtb),
+                self.memory,
+                bootargs=self.bootargs,
+                cpus=self.cpus,
+                firmware=firmware,
             )
         except InputError as error:
             raise InputError(f"{self.dtb}: {error}") from error
@@ -128,10 +162,20 @@ class Request:
                 kernel,
                 self._placement(board, kernel),
                 kaslr_offset=self.kaslr_offset,
+                kaslr_seed=self.kaslr_seed,
+                memstart=self.memstart,
                 cpu=cpu,
                 stop=stop,
                 progress=step,
             )
+
+    def _firmware(self) -> Firmware | None:
+        if self.efi_memmap is None:
+            if self.efi_memmap_at is not None or self.loader == "efi":
+                raise InputError("a boot through UEFI needs the firmware's map: --efi-memmap")
+            return None
+        found = read_firmware(self.efi_memmap)
+        return found if self.efi_memmap_at is None else replace(found, memmap=self.efi_memmap_at)
 
     def _kernel(self, board: Board) -> Kernel:
         if self.config is None and self.system_map is None:
@@ -147,7 +191,10 @@ class Request:
         return Kernel.from_files(self.config, self.system_map, self.image)
 
     def _placement(self, board: Board, kernel: Kernel) -> Placement:
-        loader = self.loader or ("custom" if self.kernel_at is not None else "qemu")
+        usual = "custom" if self.kernel_at is not None else "qemu"
+        loader = self.loader or ("efi" if board.firmware is not None else usual)
+        if board.firmware is not None:
+            return self._by_firmware(board, board.firmware, loader)
         if loader == "custom":
             if self.kernel_at is None or self.dtb_at is None:
                 raise InputError("--loader custom needs --kernel-at and --dtb-at")
@@ -164,6 +211,19 @@ class Request:
             loader=loader,
             assumptions=chosen.assumptions,
         )
+
+    def _by_firmware(self, board: Board, firmware: Firmware, loader: str) -> Placement:
+        if loader not in ("efi", "custom"):
+            raise InputError(f"--efi-memmap: the loader is the firmware, not {loader}")
+        if self.kernel_at is None or self.dtb_at is None:
+            raise InputError(
+                "--efi-memmap needs --kernel-at and --dtb-at: where the EFI stub has put kernel "
+                "and device tree is for the machine itself to tell (docs/boot-inputs.md says how)"
+            )
+        if self.initrd is not None and self.initrd[0] is None:
+            raise InputError("--efi-memmap needs the initrd's place: --initrd PA:SIZE")
+        initrd = _placed(self.initrd) or board.initrd or firmware.initrd
+        return Placement(self.kernel_at, self.dtb_at, initrd, "efi")
 
 
 def _placed(initrd: tuple[int | None, int] | None) -> tuple[int, int] | None:

@@ -28,6 +28,7 @@ SYMBOLS: tuple[str, ...] = (
     *("memmap_alloc", "alloc_node_mem_map", "free_area_init_node", "setup_usemap"),
     "free_area_init_core",
     *("map_mem", "reserve_crashkernel", "arm_mm_memblock_reserve", "zynq_memory_init"),
+    "reserve_regions",
     # Functions whose sizes tell what was put into them (`Kernel.inlined`), and their neighbours.
     *("memblock_phys_free", "memblock_free", "__next_mem_pfn_range", "memblock_setclr_flag"),
     r"memblock_add_range(\.\w+)*",
@@ -46,6 +47,8 @@ OPTIONS: tuple[str, ...] = (
     "RANDOMIZE_BASE",
     *("RODATA_FULL_DEFAULT_ENABLED", "UNWIND_PATCH_PAC_INTO_SCS", "KVM", "ACPI_APEI_GHES"),
     *("ARM_SDE_INTERFACE", "EFI", "ARM_GIC_V3_ITS"),
+    # Boots through UEFI.
+    *("EFI_SOFT_RESERVE", "EFI_EARLYCON", "SYSFB", "LOAD_UEFI_KEYS", "ACPI"),
     # Debugging and hardening that changes how memory is mapped.
     *("KASAN", "KASAN_GENERIC", "KASAN_SW_TAGS", "KASAN_HW_TAGS", "KFENCE"),
     *("KFENCE_NUM_OBJECTS", "KFENCE_SAMPLE_INTERVAL", "DEBUG_PAGEALLOC"),

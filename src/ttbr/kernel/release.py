@@ -158,6 +158,20 @@ _COMMON = {
     ),
 }
 
+_EFI = {
+    "efi_screen_info_table": Behaviour(
+        "the frame buffer comes by a configuration table, which is only looked at where the kernel "
+        "can use it; before, the EFI stub wrote it into the kernel",
+        "drivers/firmware/efi/efi-init.c: init_screen_info",
+        since=(6, 3),
+    ),
+    "efi_esrt_in_acpi": Behaviour(
+        "the table of updatable firmware may also lie in ACPI's memory",
+        "drivers/firmware/efi/esrt.c: efi_esrt_init",
+        since=(6, 5),
+    ),
+}
+
 _ARM64 = {
     "arm64_early_map_in_c": Behaviour(
         "C code maps the kernel image before start_kernel, into swapper_pg_dir, and identity maps "
@@ -271,5 +285,5 @@ _ENTRIES = {
     ),
 }
 
-BEHAVIOURS: Mapping[str, Behaviour] = MappingProxyType(_COMMON | _ARM64 | _ARM | _ENTRIES)
+BEHAVIOURS: Mapping[str, Behaviour] = MappingProxyType(_COMMON | _EFI | _ARM64 | _ARM | _ENTRIES)
 """Every named difference between releases. Adding one is adding a row to a table above."""

@@ -6,9 +6,11 @@ Source: arch/arm64/mm/init.c of 6.1 and 6.12.
 from __future__ import annotations
 
 from ttbr.boot.arm64.crash_area import is_deferred, is_possible, reserve_crashkernel
+from ttbr.boot.arm64.kaslr import SEED16
 from ttbr.boot.arm64.state import ADDRESS_MASK, MIN_KIMG_ALIGN, Arm64
 from ttbr.boot.params import memparse
 from ttbr.boot.reserved_mem import early_init_fdt_scan_reserved_mem
+from ttbr.errors import InputError
 from ttbr.kernel.arm64_prot import physical_bits
 
 FUNCTION = "arm64_memblock_init"
@@ -44,7 +46,7 @@ def memblock(state: Arm64) -> None:
         size = state.pa("_end") - state.pa("_text")
         memory.add(state.pa("_text"), size, FUNCTION)
     _reserve_initrd(state, linear)
-    state.memstart = (start - _randomized(state, linear)) & ADDRESS_MASK
+    state.memstart = (start - _randomized(state, start, linear)) & ADDRESS_MASK
 
     first = "_text" if machine.kernel.release.has("arm64_text_head_mapped") else "_stext"
     memory.reserve(state.pa(first), state.pa("_end") - state.pa(first), FUNCTION)
@@ -93,17 +95,28 @@ def _reserve_initrd(state: Arm64, linear: int) -> None:
     memory.reserve(base, length, FUNCTION)
 
 
-def _randomized(state: Arm64, linear: int) -> int:
-    """How far KASLR moves the linear map's start below memory."""
+def _randomized(state: Arm64, start: int, linear: int) -> int:
+    """How far KASLR moves the linear map's beginning below ``start``, which memory gives it.
+
+    By the seed, or as it was observed; `InputError` if it cannot be so.
+    """
     machine = state.machine
     align = state.layout.geometry.memstart_align
     span = linear - (1 << machine.cpu.pa_bits)
-    config = machine.kernel.config
-    if not config.enabled("RANDOMIZE_BASE") or span < align:
-        return 0
-    if not state.memstart_seed and state.kaslr_offset >= MIN_KIMG_ALIGN:
+    possible = machine.kernel.config.enabled("RANDOMIZE_BASE") and span >= align
+    steps = span // align if possible else 0
+    if machine.memstart is not None:
+        moved = start - machine.memstart & ADDRESS_MASK
+        if moved % align or moved > align * (steps * SEED16 >> 16):
+            raise InputError(
+                f"memstart_addr cannot be {machine.memstart:#x}: without KASLR it is "
+                f"{start & ADDRESS_MASK:#x}, and it may lie up to {steps * SEED16 >> 16} times "
+                f"{align:#x} below that"
+            )
+        return moved
+    if steps and not state.memstart_seed and state.kaslr_offset >= MIN_KIMG_ALIGN:
         machine.unknowns.append(
             "the linear map of this kernel is randomised by a seed that the KASLR offset does not "
-            "tell: it is shown where it would be without"
+            "tell: it is shown where it would be without (memstart_addr, as observed, tells)"
         )
-    return align * ((span // align * state.memstart_seed) >> 16)
+    return align * (steps * state.memstart_seed >> 16)

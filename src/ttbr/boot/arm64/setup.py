@@ -12,7 +12,7 @@ from ttbr.boot.arm64.state import Arm64
 from ttbr.boot.arm64.tables import Span
 from ttbr.boot.early_fdt import early_init_dt_scan
 from ttbr.boot.earlycon import find_earlycon
-from ttbr.errors import InputError
+from ttbr.boot.efi.efi_init import efi_init
 
 
 def fixmap(state: Arm64) -> None:
@@ -31,6 +31,7 @@ def fixmap(state: Arm64) -> None:
     elif console is not None:
         state.earlycon = console.address
     cpu_uninstall_idmap(state)
+    efi_init(machine)
 
 
 def setup_machine_fdt(state: Arm64) -> None:
@@ -39,13 +40,6 @@ def setup_machine_fdt(state: Arm64) -> None:
     size = fixmap_remap_fdt(state, state.protections.kernel)
     function = machine.kernel.caller("setup_machine_fdt", "setup_arch")
     machine.memblock.reserve(machine.dtb, size, function)
-    chosen = machine.tree.find("/chosen")
-    firmware = chosen is not None and chosen.prop("linux,uefi-system-table") is not None
-    if firmware and machine.kernel.config.enabled("EFI"):
-        raise InputError(
-            "a boot through UEFI is not covered: the firmware's memory map, not the device tree, "
-            "says what memory there is"
-        )
     early_init_dt_scan(machine)
     fixmap_remap_fdt(state, state.protections.kernel_ro)
     virt = fdt_address(state)

@@ -1,0 +1,209 @@
+"""efi_init: memory by the firmware's map, and what its tables need reserved.
+
+Source: drivers/firmware/efi/efi-init.c, fdtparams.c, efi.c (efi_config_parse_tables,
+efi_mem_reserve), memattr.c, tpm.c, esrt.c, mokvar-table.c of 6.1 and 6.12.
+"""
+
+from __future__ import annotations
+
+from ttbr.boot.early_fdt import (
+    early_init_dt_add_memory_arch,
+    early_init_dt_check_for_usable_mem_range,
+)
+from ttbr.boot.efi.firmware import Firmware
+from ttbr.boot.efi.memory_map import (
+    ACPI_NVS,
+    ACPI_RECLAIM,
+    BOOT_DATA,
+    MORE_RELIABLE,
+    PAGE_SHIFT,
+    RUNTIME,
+    RUNTIME_DATA,
+    SPECIAL,
+    U64,
+    Descriptor,
+)
+from ttbr.boot.fdt import Node
+from ttbr.boot.machine import Machine
+from ttbr.boot.regions import BootPanic
+from ttbr.errors import InputError
+
+PARAMETERS = (
+    "linux,uefi-system-table",
+    "linux,uefi-mmap-start",
+    "linux,uefi-mmap-size",
+    "linux,uefi-mmap-desc-size",
+    "linux,uefi-mmap-desc-ver",
+    "linux,uefi-secure-boot",
+)
+"""Properties of /chosen, all of which the kernel needs for a boot through UEFI."""
+ESRT_KINDS = (BOOT_DATA, RUNTIME_DATA, ACPI_RECLAIM, ACPI_NVS)
+ESRT_KINDS_OLD = (BOOT_DATA, RUNTIME_DATA)
+EARLY_MAP_LIMIT = 256 << 10  # bytes that one slot of early_memremap holds
+
+
+def efi_init(machine: Machine) -> None:
+    """``efi_init``: nothing where the tree names no system table; `InputError` without a map."""
+    if not machine.kernel.config.enabled("EFI") or not _parameters(machine):
+        return
+    firmware = machine.board.firmware
+    if firmware is None:
+        raise InputError(
+            "the device tree is of a boot through UEFI, whose firmware says what memory there is: "
+            "give its memory map (--efi-memmap)"
+        )
+    if firmware.memmap_size > EARLY_MAP_LIMIT:
+        raise BootPanic("the kernel panics: 'Unable to map EFI memory map.'")
+    machine.unknowns += firmware.unknowns
+    if _by_acpi(machine):
+        machine.unknowns.append(
+            "ACPI describes this machine, not the device tree: of its tables, which nobody gave, "
+            "depend NUMA nodes (SRAT), DMA limits (IORT), the number of CPUs (MADT) and an early "
+            "console (SPCR)"
+        )
+    _config_parse_tables(machine, firmware)
+    _reserve_regions(machine, firmware)
+    early_init_dt_check_for_usable_mem_range(machine)
+    _refuse_mirrors(machine, firmware)
+    _esrt_init(machine, firmware)
+    if machine.kernel.config.enabled("LOAD_UEFI_KEYS"):
+        for base, size in firmware.table("MOKvar"):
+            if (found := _lookup(firmware, base)) and found.kind == BOOT_DATA:
+                _mem_reserve(machine, base, size)
+    _reserve_memmap(machine, firmware)
+    if _draws_early(machine):
+        for base, size in firmware.table("framebuffer"):
+            if machine.memblock.is_map_memory(base):
+                machine.memblock.mark_nomap(base, size, "efi_init")
+
+
+def _parameters(machine: Machine) -> bool:
+    """``efi_get_fdt_params``: whether the tree has all that belongs to a boot through UEFI."""
+    chosen = machine.tree.find("/chosen")
+    if chosen is None or chosen.prop(PARAMETERS[0]) is None:
+        if chosen is not None:
+            machine.log.say("efi: UEFI not found.")
+        return False
+    for name in PARAMETERS:
+        if chosen.prop(name) is None:
+            machine.log.say(f"efi: Can't find property '{name}' in DT!")
+            return False
+    return True
+
+
+def _config_parse_tables(machine: Machine, firmware: Firmware) -> None:
+    """``efi_config_parse_tables``: the tables' own memory, and the initrd that the stub loaded."""
+    memory = machine.memblock
+    for name, function in (
+        ("MEMATTR", "efi_memattr_init"),
+        ("TPMEventLog", "efi_tpm_eventlog_init"),
+        ("TPMFinalLog", "efi_tpm_eventlog_init"),
+        ("MEMRESERVE", "efi_config_parse_tables"),
+    ):
+        # Without the first event of the log, nobody can read the final one.
+        if name == "TPMFinalLog" and not firmware.table("TPMEventLog"):
+            continue
+        for base, size in firmware.table(name):
+            memory.reserve(base, size, function)
+    if machine.kernel.config.enabled("BLK_DEV_INITRD") and machine.initrd is None:
+        machine.initrd = firmware.initrd
+
+
+def _reserve_regions(machine: Machine, firmware: Firmware) -> None:
+    """``reserve_regions``: forget the tree's memory, and add the map's."""
+    function = machine.kernel.caller("reserve_regions", "efi_init")
+    memory, page = machine.memblock, machine.kernel.page_size
+    memory.remove(0, U64, function)
+    soft = machine.kernel.config.enabled("EFI_SOFT_RESERVE") and not any(
+        "nosoftreserve" in (value or "").split(",") for value in machine.params.all("efi")
+    )
+    for entry in firmware.memory_map:
+        if not entry.is_memory or (soft and entry.attribute & SPECIAL):
+            continue
+        # Whole pages of the kernel, outwards: with 16K and 64K pages, neighbours may share one.
+        start = entry.phys // page * page
+        size = -(-entry.end // page) * page - start
+        early_init_dt_add_memory_arch(machine, start, size & U64)
+        if not entry.is_usable:
+            memory.mark_nomap(start, size, function)
+        if entry.kind == ACPI_RECLAIM:
+            memory.reserve(start, size, function)
+
+
+def _refuse_mirrors(machine: Machine, firmware: Firmware) -> None:
+    """``efi_find_mirror`` makes memblock prefer mirrored memory, with kernelcore=mirror only."""
+    wanted = any("mirror" in (v or "").split(",") for v in machine.params.all("kernelcore"))
+    if wanted and any(entry.attribute & MORE_RELIABLE for entry in firmware.memory_map):
+        raise InputError(
+            "kernelcore=mirror: allocation from mirrored memory, which the EFI memory map has, "
+            "is not covered"
+        )
+
+
+def _lookup(firmware: Firmware, address: int) -> Descriptor | None:
+    """``efi_mem_desc_lookup``: the descriptor that an address lies in."""
+    for entry in firmware.memory_map:
+        whole = entry.pages and entry.pages <= (U64 - entry.phys) >> PAGE_SHIFT
+        if whole and entry.phys <= address < entry.end:
+            return entry
+    return None
+
+
+def _esrt_init(machine: Machine, firmware: Firmware) -> None:
+    """``efi_esrt_init``: the table of updatable firmware, where boot services had kept it."""
+    for base, size in firmware.table("ESRT"):
+        found = _lookup(firmware, base)
+        kinds = ESRT_KINDS if machine.kernel.release.has("efi_esrt_in_acpi") else ESRT_KINDS_OLD
+        if found is None or not (found.attribute & RUNTIME or found.kind in kinds):
+            machine.log.say("esrt: ESRT header is not in the memory map.")
+        elif base + size <= found.end:
+            machine.log.say(f"esrt: Reserving ESRT space from {base:#018x} to {base + size:#018x}.")
+            if found.kind == BOOT_DATA:
+                _mem_reserve(machine, base, size)
+
+
+def _mem_reserve(machine: Machine, base: int, size: int) -> None:
+    """``efi_mem_reserve``."""
+    if not machine.memblock.is_region_reserved(base, size):
+        machine.memblock.reserve(base, size, "efi_mem_reserve")
+
+
+def _reserve_memmap(machine: Machine, firmware: Firmware) -> None:
+    """Keep the pages that the map itself lies in."""
+    if firmware.memmap is None:
+        machine.unknowns.append(
+            "where the firmware's memory map lies is not known: its pages are not among the "
+            "reserved ones (Linux's own stub puts it into ACPI reclaim memory, reserved anyway)"
+        )
+        return
+    page = machine.kernel.page_size
+    start = firmware.memmap // page * page
+    size = -(-(firmware.memmap_size + firmware.memmap % page) // page) * page
+    machine.memblock.reserve(start, size, "efi_init")
+
+
+def _by_acpi(machine: Machine) -> bool:
+    """Whether the kernel takes ACPI for its description of the machine (acpi_boot_table_init)."""
+    if not machine.kernel.config.enabled("ACPI"):
+        return False
+    words = machine.params.all("acpi")
+    empty = all(
+        node.name == "chosen" or (node.name == "hypervisor" and _is_xen(node))
+        for node in machine.tree.root.children
+    )
+    return "off" not in words and (empty or "on" in words or "force" in words)
+
+
+def _is_xen(node: Node) -> bool:
+    found = node.prop("compatible")
+    return found is not None and b"xen,xen" in found.data.split(b"\0")
+
+
+def _draws_early(machine: Machine) -> bool:
+    """Whether the kernel looks for a frame buffer this early (init_screen_info)."""
+    config = machine.kernel.config
+    return (
+        not machine.kernel.release.has("efi_screen_info_table")
+        or config.enabled("SYSFB")
+        or config.enabled("EFI_EARLYCON")
+    )
