@@ -5,8 +5,9 @@ import click
 from ttbr.cli.boards import Request, board_options
 from ttbr.cli.output import console, json_option, print_json
 from ttbr.errors import InputError
-from ttbr.report.boot import boot_json, kernel_mappings
-from ttbr.report.va_map import print_va_map, regions
+from ttbr.mmu.regions import kernel_mappings, regions
+from ttbr.report.boot import boot_json
+from ttbr.report.va_map import print_va_map
 
 
 @click.command(

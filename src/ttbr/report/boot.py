@@ -1,17 +1,14 @@
 """A boot as a board engineer wants to see it: physical memory, virtual map, tables, roots."""
 
-from collections import Counter
 from typing import Any
 
-import numpy as np
 from rich.console import Console
 
 from ttbr.boot.boot import Boot
 from ttbr.format import about, address, size
 from ttbr.mmu.image import Image
-from ttbr.mmu.mappings import Mappings
+from ttbr.mmu.regions import Region, kernel_mappings, linear_map, regions, table_bytes
 from ttbr.report.physical import Place, memory_rows, places
-from ttbr.report.va_map import Region, regions
 
 EVENTS_KEY = "events"
 
@@ -133,54 +130,6 @@ def print_events(out: Console, result: Boot) -> None:
             _heading(out, f"events of {stage}")
         detail = f"  ({event.detail})" if event.detail else ""
         out.print(f"{event.kind}: [{event.start:#018x}-{event.end:#018x}] {event.function}{detail}")
-
-
-def kernel_mappings(image: Image) -> Mappings | None:
-    """What the kernel's root maps at this stage; None before there is one."""
-    ttbr = "TTBR1" if "TTBCR" in image.registers else "TTBR1_EL1"
-    if not image.registers.get(ttbr):
-        return None
-    return image.address_space("kernel").mappings()
-
-
-def linear_map(image: Image, mappings: Mappings) -> list[dict[str, Any]]:
-    """What the linear map is made of: count and bytes of each size of block or page, largest first.
-
-    The linear map is what lies between the markers of the linear (arm: kernel) mapping.
-    """
-    rows = [r for r in regions(image, mappings) if r.name in ("Linear Mapping", "Kernel Mapping")]
-    counts: Counter[tuple[int, bool]] = Counter()
-    values, runs = mappings.attribute_values, mappings.runs
-    for row in rows:
-        inside = runs.chosen((runs.va >= np.uint64(row.start)) & (runs.va <= np.uint64(row.last)))
-        columns = (inside.size.tolist(), inside.attributes.tolist(), inside.leaves.tolist())
-        for span, index, leaves in zip(*columns, strict=True):
-            counts[span, values[index].contiguous] += leaves
-    page = 1 << 12 if image.arch == "arm" else 1 << image.kernel_regime.levels[-1].shift
-    return [
-        {
-            "size": span,
-            "count": count,
-            "bytes": span * count,
-            "contiguous": contiguous,
-            "kind": ("pages" if span == page else "blocks")
-            + (" in contiguous runs" if contiguous else ""),
-        }
-        for (span, contiguous), count in sorted(counts.items(), reverse=True)
-    ]
-
-
-def table_bytes(image: Image, mappings: Mappings) -> int:
-    """Memory that the kernel's tables take, in bytes, roots of less than a page as they are.
-
-    On ARM32 a second-level table is a page: two hardware tables of 1 KiB and Linux's own two.
-    """
-    entries = mappings.tables.entries.astype(np.int64)
-    total = int(entries.sum()) * image.kernel_regime.format.entry_size
-    if image.kernel_regime.format.name == "short":
-        pages = np.unique(mappings.tables.address[mappings.tables.level == 2] >> np.uint64(12))
-        total = image.kernel_regime.root_size + len(pages) * 4096
-    return total
 
 
 def root_holders(image: Image) -> dict[str, str]:
