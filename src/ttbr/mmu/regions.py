@@ -1,4 +1,4 @@
-"""An image's virtual space by the kernel's markers: regions, what is mapped in them, table costs."""
+"""The virtual space by the kernel's markers: regions, what is mapped there, what tables cost."""
 
 from collections import Counter
 from dataclasses import dataclass
