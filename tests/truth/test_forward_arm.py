@@ -128,8 +128,12 @@ def log(truth, case):
 @pytest.mark.parametrize("case", CASES)
 def test_memblock_log_is_equal(truth, case, say):
     text = log(truth, case)
-    # what follows is the business of start_kernel and of stages that are not predicted
-    text = text[: re.search(r"\[[^\n]* setup_arch\+", text).start()]
+    # what follows is the tree's unflattening and start_kernel's
+    text = text[
+        : re.search(
+            r"\[[^\n]* (fdt_scan_reserved_mem_reg|early_init_dt_alloc_memory)\w*\+", text
+        ).start()
+    ]
     there = [(kind, int(a, 16), int(b, 16), name) for kind, a, b, name in LINE.findall(text)]
     made = predicted(truth, case)
     ours = [(e.kind, e.start, e.end, e.function) for e in made.events if e.logged]
@@ -177,3 +181,16 @@ def test_zones_are_equal(truth, case, say):
     ]
     say(f"{case}: {len(there)} zones compared, {sum(z in ours for z in there)} equal")
     assert ours == there
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_memblock_configuration_is_equal(truth, case, say):
+    there = re.findall(r"^(?:<\d>)?\[ .*?\] (.*)$", log(truth, case), re.MULTILINE)
+    first = there.index("MEMBLOCK configuration:")
+    there = [line.replace("\\x09", "\t") for line in there[first:]]
+    length = next(at for at, line in enumerate(there) if at and not line.startswith(" "))
+    ours = [m.text for m in predicted(truth, case).machine.log.messages]
+    ours = ours[ours.index("MEMBLOCK configuration:") :]
+    equal = sum(a == b for a, b in zip(ours, there[:length], strict=False))
+    say(f"{case}: {length} lines of MEMBLOCK configuration, {equal} equal")
+    assert ours[:length] == there[:length]

@@ -145,6 +145,11 @@ _COMMON = {
         "mm/mm_init.c: calc_nr_kernel_pages; 6.1 mm/page_alloc.c: free_area_init_core",
         since=(6, 10),
     ),
+    "crash_reserve_option": Behaviour(
+        "CONFIG_CRASH_RESERVE says whether memory for a crash kernel is kept; before, CONFIG_KEXEC",
+        "arch/arm/kernel/setup.c: reserve_crashkernel",
+        since=(6, 9),
+    ),
     "page_slab_obj_exts": Behaviour(
         "struct page has a word for the extensions of slab objects where it has none for cgroups",
         "include/linux/mm_types.h: page._unused_slab_obj_exts",

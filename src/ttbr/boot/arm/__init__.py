@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from ttbr.boot.arm import setup
+from ttbr.boot.arm import late_setup, setup
 from ttbr.boot.arm.bootmem_init import bootmem_init as arm_bootmem_init
 from ttbr.boot.arm.head import create_page_tables, enable_mmu
 from ttbr.boot.arm.memblock_init import arm_memblock_init
@@ -57,7 +57,10 @@ def paging_init(machine: Machine) -> None:
 
 def bootmem_init(machine: Machine) -> None:
     """bootmem_init(), the end of paging_init(), and what setup_arch() does after that."""
-    arm_bootmem_init(state(machine))
+    boot = state(machine)
+    arm_bootmem_init(boot)
+    late_setup.request_standard_resources(boot)
+    late_setup.reserve_crashkernel(boot)
 
 
 STAGES: tuple[tuple[str, Callable[[Machine], None]], ...] = (

@@ -18,6 +18,9 @@ if TYPE_CHECKING:
 
 def bootmem_init(boot: ArmBoot) -> None:
     """Make the zones; mem_map and the flags of page blocks are allocated on the way."""
+    boot.memblock.allow_resize()
+    if boot.config.enabled("MEMTEST") and boot.machine.params.given("memtest"):
+        boot.unknown("memtest=: the lines that the memory test prints, and RAM that fails it")
     if boot.config.enabled("SPARSEMEM"):
         raise InputError("a 32-bit ARM kernel with SPARSEMEM is not covered")
     zone_sizes_init(boot)

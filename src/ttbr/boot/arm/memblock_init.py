@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from ttbr.boot.arm.machine_reserve import RESERVE
 from ttbr.boot.cma import dma_contiguous_reserve
+from ttbr.boot.memblock_dump import dump_all
 from ttbr.boot.reserved_mem import early_init_fdt_scan_reserved_mem
 from ttbr.kernel.arm_layout import PAGE_SIZE
 
@@ -29,6 +30,7 @@ def arm_memblock_init(boot: ArmBoot) -> None:
         RESERVE[boot.mdesc.reserve](boot)
     early_init_fdt_scan_reserved_mem(boot.machine)
     dma_contiguous_reserve(boot.machine, arm_dma_limit(boot), boot.lowmem.limit)
+    dump_all(memblock)
 
 
 def reserve_initrd_mem(boot: ArmBoot) -> None:

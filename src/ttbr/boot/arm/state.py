@@ -42,7 +42,8 @@ class ArmBoot:
     """The machine, and the variables of arch/arm that its stages hand on.
 
     `kernel_sec_start` and `kernel_sec_end` bound the sections that head.S mapped for the image
-    (physical); `dram_barrier` is the megabyte that omap_reserve stole.
+    (physical); `dram_barrier` is the megabyte that omap_reserve stole, `crash_area` the (address,
+    bytes) that crashkernel= got.
     """
 
     machine: Machine
@@ -57,6 +58,7 @@ class ArmBoot:
     lowmem: Lowmem = field(default_factory=lambda: Lowmem(0, 0))
     mem_types: Mapping[str, MemType] = field(default_factory=dict)
     dram_barrier: int | None = None
+    crash_area: tuple[int, int] | None = None
 
     @property
     def config(self) -> Config:
