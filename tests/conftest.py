@@ -10,17 +10,20 @@ from hypothesis import settings
 settings.register_profile("ttbr", deadline=None)
 settings.load_profile("ttbr")
 
-_LINES = pytest.StashKey[list[str]]()
-
-
-def pytest_configure(config: pytest.Config) -> None:
-    config.stash[_LINES] = []
+LINE = "line for the summary"
 
 
 @pytest.fixture
 def say(request: pytest.FixtureRequest) -> Callable[[str], None]:
-    """A line for the end of the run: counts that a reader of the log should see."""
-    return request.config.stash[_LINES].append
+    """A line for the end of the run: counts that a reader of the log should see.
+
+    It travels with the test's report, so that it arrives from a worker process, too.
+    """
+
+    def keep(line: str) -> None:
+        request.node.user_properties.append((LINE, line))
+
+    return keep
 
 
 @pytest.fixture(scope="session")
@@ -32,15 +35,21 @@ def dtc() -> str:
     return found
 
 
-def pytest_terminal_summary(
-    terminalreporter: pytest.TerminalReporter, config: pytest.Config
-) -> None:
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     skipped = terminalreporter.stats.get("skipped", [])
     reasons: dict[str, int] = {}
     for report in skipped:
         text = report.longrepr[2] if isinstance(report.longrepr, tuple) else str(report.longrepr)
         reasons[text] = reasons.get(text, 0) + 1
-    lines = [*config.stash[_LINES], *(f"not run: {n} × {r}" for r, n in reasons.items())]
+    said = [
+        str(value)
+        for reports in terminalreporter.stats.values()
+        for report in reports
+        if getattr(report, "when", None) == "call"
+        for name, value in report.user_properties
+        if name == LINE
+    ]
+    lines = [*sorted(said), *(f"not run: {n} × {r}" for r, n in reasons.items())]
     if lines:
         terminalreporter.section("what was compared")
         for line in lines:
