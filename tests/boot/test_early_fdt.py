@@ -45,9 +45,10 @@ def test_without_chosen_the_configured_command_line_counts() -> None:
 def test_the_seed_is_wiped_where_it_lies() -> None:
     there = machine(board_tree(chosen={"a": b"x", "rng-seed": bytes(range(1, 31))}), kernel())
     before = there.ram.read(there.dtb, there.tree.totalsize)
+    seed = there.tree.find("/chosen").properties["rng-seed"]
     early_init_dt_scan(there)
     after = there.ram.read(there.dtb, there.tree.totalsize)
-    seed = there.tree.find("/chosen").properties["rng-seed"]
+    assert there.tree.find("/chosen").prop("rng-seed") is None
     start, end = seed.offset - 12, seed.offset + 32
     assert after[start:end] == bytes.fromhex("00000004") * 11
     assert after[:start] == before[:start] and after[end:] == before[end:]

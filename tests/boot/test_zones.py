@@ -19,12 +19,13 @@ PAGE = 4096
 
 
 def machine(banks, options="", *, arch="arm64", bootargs="", release="6.12.117", nomap=()):
-    config = dict.fromkeys(options.split(), "y")
+    config = dict.fromkeys(options.split(), "y") | {"HAVE_ALIGNED_STRUCT_PAGE": "y"}
     kernel = SimpleNamespace(
         arch=arch,
         config=Config(config),
         release=Release.parse(release),
         page_size=PAGE,
+        phys_bits=32 if arch == "arm" else 64,
         caller=lambda *chain, tail=0: chain[-1],
     )
     log = EventLog()

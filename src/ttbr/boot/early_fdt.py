@@ -47,9 +47,13 @@ def early_init_dt_scan_chosen(machine: Machine) -> None:
 
 
 def nop_property(machine: Machine, found: Property) -> None:
-    """``fdt_nop_property``: overwrite a property in RAM, header and all, with FDT_NOP tokens."""
+    """``fdt_nop_property``: overwrite a property in RAM, header and all, with FDT_NOP tokens.
+
+    The tree that the kernel reads from here on has it no more.
+    """
     size = PROPERTY_HEADER + -(-len(found.data) // 4) * 4
     machine.ram.write(machine.dtb + found.offset - PROPERTY_HEADER, FDT_NOP * (size // 4))
+    del found.node.properties[found.name]
 
 
 def early_init_dt_scan_memory(machine: Machine) -> None:

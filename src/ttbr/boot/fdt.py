@@ -219,7 +219,8 @@ class _Structure:
         found = Property(
             self._name(start, name), self.blob[self.at : self.at + size], self.at, node
         )
-        node.properties.setdefault(found.name, found)
+        if node.properties.setdefault(found.name, found) is not found:
+            node.repeated_properties += 1
         self.at = aligned(self.at + size)
 
     def _name(self, start: int, offset: int) -> str:

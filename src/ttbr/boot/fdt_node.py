@@ -100,6 +100,7 @@ class Node:
     end: int = 0  # offset behind the FDT_END_NODE token
     properties: dict[str, Property] = field(default_factory=dict, repr=False)
     children: list["Node"] = field(default_factory=list, repr=False)
+    repeated_properties: int = 0  # how many more have the name of one that was there already
 
     @property
     def path(self) -> str:

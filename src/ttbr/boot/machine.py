@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from ttbr.boot.board import Board
 from ttbr.boot.events import EventLog
 from ttbr.boot.fdt import DeviceTree
+from ttbr.boot.fdt import Node as TreeNode
 from ttbr.boot.loader import Placement
 from ttbr.boot.memblock import INIT_REGIONS, Memblock
 from ttbr.boot.params import Params, command_line
@@ -17,6 +18,7 @@ from ttbr.memory.ram import Ram
 from ttbr.mmu.image import Image, ImageFacts
 
 EFI_MEMORY_FACTOR = 8
+MAX_RESERVED_REGIONS = 64
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +37,17 @@ class ReservedRegion:
     path: str
     base: int
     size: int
+
+
+@dataclass(slots=True)
+class ReservedMem:
+    """The kernel's array of reserved regions (drivers/of/of_reserved_mem.c: reserved_mem).
+
+    ``saved``: (node, base, size) as entered; ``room``: how many it can hold.
+    """
+
+    saved: list[tuple[TreeNode, int, int]] = field(default_factory=list)
+    room: int = MAX_RESERVED_REGIONS
 
 
 @dataclass(slots=True)
@@ -79,6 +92,7 @@ class Machine:
     params: Params = field(default_factory=Params)
     initrd: tuple[int, int] | None = None
     elfcorehdr: tuple[int, int] | None = None
+    reserved_mem: ReservedMem = field(default_factory=ReservedMem)
     reserved_regions: list[ReservedRegion] = field(default_factory=list)
     cma: CmaState = field(default_factory=CmaState)
     nodes: list[Node] = field(default_factory=list)

@@ -7,17 +7,15 @@ from __future__ import annotations
 
 from itertools import pairwise
 
-from ttbr.boot.cma import cma_init_reserved_mem, early_fixup
+from ttbr.boot.cma import early_fixup
 from ttbr.boot.fdt import Node
 from ttbr.boot.heapsort import heapsort
-from ttbr.boot.machine import Machine, ReservedRegion
+from ttbr.boot.machine import MAX_RESERVED_REGIONS, Machine, ReservedRegion
+from ttbr.boot.reserved_mem_kinds import init_node, is_reusable_pool
 from ttbr.kernel.pageblock import pageblock_bytes
 
-MAX_RESERVED_REGIONS = 64
 M = 1 << 20
 K = 1 << 10
-DMA_POOL = "shared-dma-pool"
-RESTRICTED_POOL = "restricted-dma-pool"
 SCAN = "early_init_fdt_scan_reserved_mem"
 
 
@@ -25,11 +23,11 @@ def early_init_fdt_scan_reserved_mem(machine: Machine) -> None:
     """``early_init_fdt_scan_reserved_mem``: everything that the device tree reserves."""
     if machine.kernel.release.has("reserved_mem_two_pass"):
         _reserve_elfcorehdr(machine)
-        _ReservedMemory(machine).scan_two_pass()
+        ReservedMemory(machine).scan_two_pass()
         _memreserve(machine)
     else:
         _memreserve(machine)
-        nodes = _ReservedMemory(machine)
+        nodes = ReservedMemory(machine)
         nodes.scan()
         _reserve_elfcorehdr(machine)
         nodes.init_all()
@@ -54,21 +52,21 @@ def _reserve_elfcorehdr(machine: Machine) -> None:
     machine.log.say(f"OF: fdt: Reserving {size // K} KiB of memory at {base:#x} for elfcorehdr")
 
 
-class _ReservedMemory:
+class ReservedMemory:
     """The children of /reserved-memory, and the array of those that Linux keeps."""
 
     def __init__(self, machine: Machine) -> None:
         self.machine = machine
         self.memblock = machine.memblock
         self.cells = machine.tree.root.address_cells, machine.tree.root.size_cells
-        self.saved: list[tuple[Node, int, int]] = []
+        self.saved = machine.reserved_mem.saved
         self.two_pass = machine.kernel.release.has("reserved_mem_two_pass")
 
     # The order of steps, by generation.
 
     def scan(self) -> None:
         """``fdt_scan_reserved_mem`` before two passes: reserve, and save every node."""
-        for node in self._children():
+        for node in self.children():
             if node.prop("reg") is not None:
                 self._reserve_reg(node)
             elif node.prop("size") is not None:
@@ -76,79 +74,89 @@ class _ReservedMemory:
 
     def init_all(self) -> None:
         """``fdt_init_reserved_mem``: place and initialise by ascending address."""
-        self._check_for_overlap()
+        self.check_for_overlap()
         for index, (node, base, size) in enumerate(self.saved):
             placed = (base, size) if size else self._alloc_size(node)
             if placed is not None:
                 self.saved[index] = node, *placed
-                self._init(node, *placed)
+                self._init(node, *placed, "fdt_init_reserved_mem")
 
     def scan_two_pass(self) -> None:
         """``fdt_scan_reserved_mem``: all 'reg' nodes, then the others, in the tree's order."""
         dynamic: list[Node] = []
-        for node in self._children():
+        count = 0
+        for node in self.children():
             if node.prop("reg") is not None:
-                self._reserve_reg(node)
+                count += self._reserve_reg(node)
             elif node.prop("size") is None:
                 continue
             elif len(dynamic) == MAX_RESERVED_REGIONS:
-                self._say(f"too many defined dynamic regions, skip '{node.name}'")
+                self.say(f"too many defined dynamic regions, skip '{node.name}'")
             else:
                 dynamic.append(node)
         for node in dynamic:
             placed = self._alloc_size(node)
             if placed is None:
                 continue
-            if _is_reusable_pool(node) and self._fixup_at_reserve:
+            count += 1
+            if is_reusable_pool(node) and self._fixup_at_reserve:
                 early_fixup(self.machine, *placed)
-            if len(self.saved) == MAX_RESERVED_REGIONS:
-                self._say("not enough space for all defined regions.")
-                continue
-            self._init(node, *placed)
-            self._save(node, *placed)
+            self.save_and_init(node, *placed, "__reserved_mem_alloc_size", self._scanner)
+        if self.well_formed:
+            self.machine.reserved_mem.room = count
 
     # One node.
 
-    def _children(self) -> list[Node]:
-        """The available children, or none if the parent is not as Linux wants it."""
-        parent = self.machine.tree.find("/reserved-memory")
-        if parent is None:
-            return []
-        sizes, addresses = parent.prop("#size-cells"), parent.prop("#address-cells")
-        if (
-            addresses is None
-            or sizes is None
-            or (_cell(addresses.data), _cell(sizes.data)) != self.cells
-            or parent.prop("ranges") is None
-        ):
-            self._say("Reserved memory: unsupported node format, ignoring", self._file)
-            return []
-        return [node for node in parent.children if node.available]
+    @property
+    def parent(self) -> Node | None:
+        """The node /reserved-memory, or None."""
+        return self.machine.tree.find("/reserved-memory")
 
-    def _reserve_reg(self, node: Node) -> None:
-        """``__reserved_mem_reserve_reg``: every range of a node with ``reg``."""
+    def children(self) -> list[Node]:
+        """The available children, or none if the parent is not as Linux wants it."""
+        if self.parent is None:
+            return []
+        if not self.well_formed:
+            self.say("Reserved memory: unsupported node format, ignoring", self._file)
+            return []
+        return [node for node in self.parent.children if node.available]
+
+    @property
+    def well_formed(self) -> bool:
+        """``__reserved_mem_check_root``: whether there is a parent with the root's cell counts."""
+        parent = self.parent
+        if parent is None:
+            return False
+        sizes, addresses = parent.prop("#size-cells"), parent.prop("#address-cells")
+        return (
+            addresses is not None
+            and sizes is not None
+            and (_cell(addresses.data), _cell(sizes.data)) == self.cells
+            and parent.prop("ranges") is not None
+        )
+
+    def _reserve_reg(self, node: Node) -> bool:
+        """``__reserved_mem_reserve_reg``: every range of a node; False if its ``reg`` is bad."""
         found = node.prop("reg")
         entry = 4 * sum(self.cells)
         if found is None:
-            return
+            return False
         if found.data and (not entry or len(found.data) % entry):
-            self._say(
-                f"Reserved memory: invalid reg property in '{node.name}', skipping node.",
-                self._file,
-            )
-            return
+            self.say_bad_reg(node)
+            return False
         nomap = node.prop("no-map") is not None
-        for index, (base, size) in enumerate(self._pairs(found.data)):
+        for index, (base, size) in enumerate(self.pairs(found.data)):
             if not size or not self._reserve(base, size, nomap):
-                self._say(
+                self.say(
                     f"Reserved memory: failed to reserve memory for node '{node.name}': "
                     f"base {self.machine.kernel.pa(base)}, size {size // M} MiB",
                     self._file,
                 )
-            elif _is_reusable_pool(node) and self._fixup_at_reserve:
+            elif is_reusable_pool(node) and self._fixup_at_reserve:
                 early_fixup(self.machine, base, size)
             if index == 0 and not self.two_pass:
                 self._save(node, base, size)
+        return True
 
     def _reserve(self, base: int, size: int, nomap: bool) -> bool:
         """``early_init_dt_reserve_memory``: NOMAP, or reserved; False if it may not be NOMAP."""
@@ -169,34 +177,34 @@ class _ReservedMemory:
         if wanted is None:
             return None
         if len(wanted.data) != 4 * sizes:
-            self._say(f"invalid size property in '{node.name}' node.")
+            self.say(f"invalid size property in '{node.name}' node.")
             return None
         size = int.from_bytes(wanted.data, "big") & self.memblock.address_max
         align = 0
         asked = node.prop("alignment")
         if asked is not None:
             if len(asked.data) != 4 * addresses:
-                self._say(f"invalid alignment property in '{node.name}' node.")
+                self.say(f"invalid alignment property in '{node.name}' node.")
                 return None
             align = int.from_bytes(asked.data, "big") & self.memblock.address_max
         nomap = node.prop("no-map") is not None
-        if self.machine.kernel.config.enabled("CMA") and _is_reusable_pool(node) and not nomap:
+        if self.machine.kernel.config.enabled("CMA") and is_reusable_pool(node) and not nomap:
             align = max(align, pageblock_bytes(self.machine.kernel))
         ranges = node.prop("alloc-ranges")
         base = 0
         if ranges is None:
             base = self._alloc(size, align, 0, 0, nomap)
         elif len(ranges.data) % (4 * sum(self.cells)):
-            self._say(f"invalid alloc-ranges property in '{node.name}', skipping node.")
+            self.say(f"invalid alloc-ranges property in '{node.name}', skipping node.")
             return None
         else:
-            for start, length in self._pairs(ranges.data):
+            for start, length in self.pairs(ranges.data):
                 end = (start + length) & self.memblock.address_max
                 base = self._alloc_in_range(size, align, start, end, nomap)
                 if base:
                     break
         if not base:
-            self._say(f"failed to allocate memory for node '{node.name}': size {size // M} MiB")
+            self.say(f"failed to allocate memory for node '{node.name}': size {size // M} MiB")
             return None
         return base, size
 
@@ -227,95 +235,51 @@ class _ReservedMemory:
             self.memblock.mark_nomap(base, size, function)
         return base
 
-    def _save(self, node: Node, base: int, size: int) -> None:
-        """``fdt_reserved_mem_save_node``."""
-        if len(self.saved) == MAX_RESERVED_REGIONS:
-            self._say("not enough space for all defined regions.")
-            return
+    def _save(self, node: Node, base: int, size: int) -> bool:
+        """``fdt_reserved_mem_save_node``: enter a region; False if the array is full."""
+        if len(self.saved) == self.machine.reserved_mem.room:
+            self.say("not enough space for all defined regions.")
+            return False
         self.saved.append((node, base, size))
+        return True
 
-    def _init(self, node: Node, base: int, size: int) -> None:
+    def save_and_init(self, node: Node, base: int, size: int, *callers: str) -> None:
+        """The same where that initialises the region, too; ``callers`` as for `Kernel.caller`."""
+        if self._save(node, base, size):
+            saving = "fdt_init_reserved_mem_node", "fdt_reserved_mem_save_node"
+            self._init(node, base, size, self.machine.kernel.caller(*saving, *callers))
+
+    def _init(self, node: Node, base: int, size: int, function: str) -> None:
         """Hand a region to the driver for its kind; what that refuses is given back."""
-        if self._setup(node, base, size):
+        nomap = node.prop("no-map") is not None
+        if init_node(self.machine, node, base, size):
             region = ReservedRegion(node.path, base, size)
             self.machine.reserved_regions.append(region)
+            if self.machine.kernel.release.has("reserved_mem_reported"):
+                self._report(node, base, size, nomap=nomap)
             return
-        self._say(f"node {node.name} compatible matching fail")
-        function = "fdt_init_reserved_mem"
-        if self.two_pass:
-            saving = "fdt_init_reserved_mem_node", "fdt_reserved_mem_save_node"
-            function = self.machine.kernel.caller(
-                *saving, "__reserved_mem_alloc_size", self._scanner
-            )
-        if node.prop("no-map") is not None:
+        self.say(f"node {node.name} compatible matching fail")
+        if nomap:
             self.memblock.clear_nomap(base, size, function)
         else:
             self.memblock.phys_free(base, size, function)
 
-    def _setup(self, node: Node, base: int, size: int) -> bool:
-        """``__reserved_mem_init_node``: False if drivers know the kind and all refuse it."""
-        config = self.machine.kernel.config
-        answers: list[bool] = []
-        if _compatible(node, DMA_POOL):
-            if config.enabled("DMA_CMA"):
-                answers.append(self._setup_cma(node, base, size))
-            if config.enabled("DMA_DECLARE_COHERENT") and not any(answers):
-                answers.append(self._setup_coherent(node, base, size))
-        if _compatible(node, RESTRICTED_POOL) and config.enabled("DMA_RESTRICTED_POOL"):
-            refused = ("reusable", "linux,cma-default", "linux,dma-default", "no-map")
-            answers.append(not any(node.prop(name) is not None for name in refused))
-        return any(answers) or not answers
+    def _report(self, node: Node, base: int, size: int, *, nomap: bool) -> None:
+        pa = self.machine.kernel.pa
+        end = (base + size - 1) & self.memblock.address_max
+        mapped = "nomap" if nomap else "map"
+        reusable = "reusable" if node.prop("reusable") is not None else "non-reusable"
+        self.say(f"{pa(base)}..{pa(end)} ({size // K} KiB) {mapped} {reusable} {node.name}")
 
-    def _setup_cma(self, node: Node, base: int, size: int) -> bool:
-        """``rmem_cma_setup`` (kernel/dma/contiguous.c)."""
-        machine = self.machine
-        default = node.prop("linux,cma-default") is not None
-        if default and machine.params.cma is not None:
-            machine.log.say(
-                f"Reserved memory: bypass {node.name} node, using cmdline CMA params instead"
-            )
-            return False
-        if node.prop("reusable") is None or node.prop("no-map") is not None:
-            return False
-        if (base | size) % pageblock_bytes(machine.kernel):
-            machine.log.say("Reserved memory: incorrect alignment of CMA region")
-            return False
-        area = cma_init_reserved_mem(machine, base, size, node.name)
-        if area is None:
-            machine.log.say("Reserved memory: unable to setup CMA region")
-            return False
-        if not self._fixup_at_reserve:
-            early_fixup(machine, base, size)
-        if default:
-            machine.cma.default = area
-        machine.log.say(
-            f"Reserved memory: created CMA memory pool at {machine.kernel.pa(base)}, "
-            f"size {size // M} MiB"
-        )
-        return True
-
-    def _setup_coherent(self, node: Node, base: int, size: int) -> bool:
-        """``rmem_dma_setup`` (kernel/dma/coherent.c)."""
-        if node.prop("reusable") is not None:
-            return False
-        if self.machine.kernel.arch == "arm" and node.prop("no-map") is None:
-            self.machine.log.say("Reserved memory: regions without no-map are not yet supported")
-            return False
-        self.machine.log.say(
-            f"Reserved memory: created DMA memory pool at {self.machine.kernel.pa(base)}, "
-            f"size {size // M} MiB"
-        )
-        return True
-
-    def _check_for_overlap(self) -> None:
+    def check_for_overlap(self) -> None:
         """``__rmem_check_for_overlap``: sort the array, as the kernel's own sort does."""
         heapsort(self.saved, _address)
         pa = self.machine.kernel.pa
         for (node, base, size), (after, start, length) in pairwise(self.saved):
             if base + size > start:
-                self._say(
-                    f"OVERLAP DETECTED!\n{node.name} ({pa(base)}--{pa(base + size)}) overlaps "
-                    f"with {after.name} ({pa(start)}--{pa(start + length)})"
+                self.say(
+                    f"OVERLAP DETECTED!\n{node.name} ({pa(base)}--{pa(base + size)}) overlaps with "
+                    f"{after.name} ({pa(start)}--{pa(start + length)})"
                 )
 
     @property
@@ -332,7 +296,8 @@ class _ReservedMemory:
         """The outermost function that a scan can be inlined into."""
         return "fdt_scan_reserved_mem" if self.two_pass else SCAN
 
-    def _pairs(self, data: bytes) -> list[tuple[int, int]]:
+    def pairs(self, data: bytes) -> list[tuple[int, int]]:
+        """The (base, size) of whole entries, in the root's cells."""
         addresses, sizes = self.cells
         split, step, mask = 4 * addresses, 4 * (addresses + sizes), self.memblock.address_max
         return [
@@ -343,22 +308,20 @@ class _ReservedMemory:
             for at in range(0, len(data) // step * step, step)
         ]
 
-    def _say(self, text: str, prefix: str = "OF: reserved mem") -> None:
+    def say_bad_reg(self, node: Node) -> None:
+        """A ``reg`` that is no whole number of entries."""
+        self.say(
+            f"Reserved memory: invalid reg property in '{node.name}', skipping node.", self._file
+        )
+
+    def say(self, text: str, prefix: str = "OF: reserved mem") -> None:
+        """A message about reserved memory."""
         self.machine.log.say(f"{prefix}: {text}")
 
 
 def _address(saved: tuple[Node, int, int]) -> tuple[int, int]:
     """What ``__rmem_cmp`` compares: base, then size."""
     return saved[1:]
-
-
-def _compatible(node: Node, name: str) -> bool:
-    found = node.prop("compatible")
-    return found is not None and name.encode() in found.data.lower().split(b"\0")
-
-
-def _is_reusable_pool(node: Node) -> bool:
-    return _compatible(node, DMA_POOL) and node.prop("reusable") is not None
 
 
 def _cell(data: bytes) -> int:

@@ -106,6 +106,11 @@ _COMMON = {
         "drivers/of/fdt.c: early_init_fdt_scan_reserved_mem",
         since=(6, 12),
     ),
+    "reserved_mem_reported": Behaviour(
+        "every reserved region that is accepted is listed in the log, with its size and kind",
+        "drivers/of/of_reserved_mem.c: fdt_init_reserved_mem_node",
+        since=(6, 3),
+    ),
     "reserved_mem_grows": Behaviour(
         "'reg' nodes beyond the 64th are kept, too: the array is allocated for as many as counted",
         "drivers/of/of_reserved_mem.c: alloc_reserved_mem_array",
@@ -154,6 +159,12 @@ _COMMON = {
         "struct page has a word for the extensions of slab objects where it has none for cgroups",
         "include/linux/mm_types.h: page._unused_slab_obj_exts",
         since=(6, 10),
+    ),
+    "mm_structs_of_6_12": Behaviour(
+        "struct zone, pglist_data, lruvec, page, kobject and bin_attribute have the fields of "
+        "6.12; before, those of 6.1",
+        "include/linux/mmzone.h, mm_types.h, kobject.h, sysfs.h",
+        since=(6, 12),
     ),
     "cma_fixup_at_reserve": Behaviour(
         "a reusable shared-dma-pool node is recorded for the arm remap when it is reserved, "
