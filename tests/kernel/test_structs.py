@@ -1,0 +1,92 @@
+"""Sizes of C structures by configuration."""
+
+import pytest
+
+from ttbr.kernel.config import Config
+from ttbr.kernel.facts import OPTIONS
+from ttbr.kernel.kernel import Kernel
+from ttbr.kernel.release import Release
+from ttbr.kernel.struct_layout import CACHELINE, TWO_WORDS, Field, Sizes
+from ttbr.kernel.structs import STRUCTS_OF_6_1, STRUCTS_OF_6_12, struct_size
+from ttbr.kernel.symbols import Symbols
+
+
+def kernel(arch: str = "arm64", release: str = "6.12.117", **options: str) -> Kernel:
+    config = Config({"SMP": "y", **options}, architecture=arch)
+    return Kernel(arch, Release.parse(release), config, Symbols([]), "test", 0, 0)
+
+
+def sizes(word: int, **options: str) -> Sizes:
+    table = {
+        "pair": (Field("u8"), Field("ptr")),
+        "padded": (Field("u8"), Field(CACHELINE), Field("int", "some")),
+        "aligned": (Field("int"), Field(TWO_WORDS)),
+        "either": (Field("int", when="A|B"), Field("long", when="A&!B"), Field("u64", when="!A")),
+        "empty": (),
+    }
+    return Sizes(table, Config({"X": "y", **options}), word, word, 64, {"some": 3})
+
+
+@pytest.mark.parametrize(
+    ("name", "options", "narrow", "wide"),
+    [
+        ("pair", {}, 8, 16),
+        ("padded", {}, 128, 128),
+        ("aligned", {}, 8, 16),
+        ("either", {}, 8, 8),
+        ("either", {"A": "y"}, 8, 16),
+        ("either", {"A": "y", "B": "m"}, 4, 4),
+        ("either", {"B": "y"}, 16, 16),
+        ("empty", {}, 0, 0),
+    ],
+)
+def test_the_procedure_call_standards(name, options, narrow, wide) -> None:
+    assert (sizes(4, **options).of(name), sizes(8, **options).of(name)) == (narrow, wide)
+
+
+def test_unknown_structures_are_not_guessed() -> None:
+    with pytest.raises(KeyError):
+        struct_size(kernel(), "no_such_struct")
+
+
+@pytest.mark.parametrize(
+    ("name", "options", "arm64", "arm"),
+    [
+        # As the compilers lay out the headers of 6.12 with these options.
+        ("device_node", {"OF_KOBJ": "y"}, 208, 108),
+        ("device_node", {}, 144, 72),
+        ("property", {"OF_KOBJ": "y"}, 104, 52),
+        ("property", {"OF_DYNAMIC": "y"}, 40, 20),
+        ("resource", {}, 64, 32),
+        ("reserved_mem", {}, 48, 24),
+        ("alias_prop", {}, 40, 20),
+        ("mem_section", {}, 16, 8),
+        ("mem_section", {"PAGE_EXTENSION": "y"}, 32, 16),
+    ],
+)
+def test_structures_of_the_boot(name, options, arm64, arm) -> None:
+    assert struct_size(kernel("arm64", **options), name) == arm64
+    assert struct_size(kernel("arm", **options), name) == arm
+
+
+def test_lpae_widens_addresses() -> None:
+    assert struct_size(kernel("arm", ARM_LPAE="y"), "resource") == 40
+    assert struct_size(kernel("arm", ARM_LPAE="y"), "reserved_mem") == 40
+
+
+def test_the_last_cpu_of_a_page_moves_out_of_full_flags() -> None:
+    numa = {"NUMA_BALANCING": "y", "NODES_SHIFT": "10", "LRU_GEN": "y", "64BIT": "y", "MMU": "y"}
+    numa |= {"HAVE_ALIGNED_STRUCT_PAGE": "y", "MEMCG": "y", "ZONE_DMA": "y", "ZONE_DMA32": "y"}
+    assert struct_size(kernel(NR_CPUS="131072", **numa), "page") == 64
+    assert struct_size(kernel(NR_CPUS="131072", KASAN_HW_TAGS="y", **numa), "page") == 80
+
+
+def test_every_option_of_the_tables_is_kept_in_profiles() -> None:
+    asked = {
+        option.removeprefix("!")
+        for structs in (STRUCTS_OF_6_1, STRUCTS_OF_6_12)
+        for fields in structs.values()
+        for field in fields
+        for option in field.when.replace("|", "&").split("&")
+    }
+    assert asked - {""} <= set(OPTIONS)
