@@ -8,12 +8,13 @@ import arm64_kernels as made
 import numpy as np
 import pytest
 from arm64_kernels import PLAIN, WIDE, G, M
+from device_trees import blob, cells
 
 from ttbr.boot.arm64.registers import with_t0sz
 from ttbr.boot.machine import Machine
 from ttbr.errors import InputError, TtbrError
 from ttbr.kernel.arm64_layout import markers
-from ttbr.kernel.cpu import CORES
+from ttbr.kernel.cpu import CORES, Cpu
 from ttbr.mmu.image import Image
 
 RAM = [(0x4000_0000, 512 * M)]
@@ -331,3 +332,23 @@ def test_markers_ascend() -> None:
         found = markers(made.kernel(release, page_shift, va_bits))
         assert [va for va, _ in found] == sorted(va for va, _ in found)
         assert found[0][1] == "Linear Mapping start"
+
+
+@pytest.mark.parametrize(
+    ("field", "runs"),
+    [(0x00, (12, 16)), (0x10, (12, 14, 16)), (0xFF00_0000, ()), (0x20, (12, 14, 16))],
+)
+def test_a_cpu_without_pages_of_that_size(field: int, runs: tuple[int, ...]) -> None:
+    registers = {"ID_AA64MMFR0_EL1": field << 16 & 0xF0_0000 | field & 0xFF00_0000 | 4}
+    core = Cpu("known", "test,known", registers)
+    assert [size for size in (12, 14, 16) if core.granule(size)] == list(runs)
+
+
+def test_a_known_cpu_without_16k_pages_stops_the_kernel() -> None:
+    node = ("cpu@0", {"device_type": b"cpu\0", "compatible": b"arm,cortex-a72\0"}, [])
+    wide = {"#address-cells": cells(2), "#size-cells": cells(2)}
+    memory = {"device_type": b"memory\0", "reg": cells(0, 0x4000_0000, 0, 512 * M)}
+    tree = blob(("", wide, [("memory@0", memory, []), ("cpus", {}, [node])]))
+    with pytest.raises(InputError, match="Cortex-A72 has no pages of 16K"):
+        made.run(made.kernel(NEW, 14, 47), tree, cpu=CORES["arm,cortex-a72"])
+    made.run(made.kernel(NEW, 16, 42), tree, cpu=CORES["arm,cortex-a72"], stop="head")

@@ -50,7 +50,7 @@ class Board:
     def from_dtb(
         cls,
         blob: bytes,
-        memory: Sequence[tuple[int, int]] = (),
+        memory: Sequence[tuple[int | None, int]] = (),
         *,
         bootargs: str | None = None,
         cpus: int | None = None,
@@ -60,7 +60,8 @@ class Board:
 
         Args:
             blob: the tree as the kernel is handed it, or as the board's makers ship it.
-            memory: (base, size) pairs in bytes that replace the tree's memory.
+            memory: (base, size) pairs in bytes that replace the tree's memory; a base of None is
+                where the tree's begins.
             bootargs: a command line that replaces the one in /chosen.
             cpus: the number of CPUs present, if not all of the tree's.
             firmware: of a boot through UEFI; the tree's memory then does not count.
@@ -76,15 +77,16 @@ class Board:
                 "memory is said twice: by the EFI memory map, which Linux goes by, and by hand"
             )
         if memory:
-            tree = DeviceTree.parse(with_memory(tree, memory))
+            banks = [(_first(tree) if base is None else base, size) for base, size in memory]
+            tree = DeviceTree.parse(with_memory(tree, banks))
         if bootargs is not None:
             tree = DeviceTree.parse(with_chosen(tree, bootargs=bootargs))
         entries = tuple(_memory(tree))
-        banks = tuple(_ram(tree)) if firmware is None else firmware.ram
-        if not banks:
+        ram = tuple(_ram(tree)) if firmware is None else firmware.ram
+        if not ram:
             raise InputError(
                 "the device tree has no memory node with a size: say where RAM is "
-                "(--memory BASE:SIZE), or how the firmware describes it (--efi-memmap FILE)"
+                "(--memory SIZE@BASE), or how the firmware describes it (--efi-memmap FILE)"
             )
         nodes = _cpu_nodes(tree)
         compatible = _strings(tree.root.prop("compatible"))
@@ -98,7 +100,7 @@ class Board:
         return cls(
             tree=tree,
             memory=entries,
-            ram=banks,
+            ram=ram,
             cpus=count,
             cpu_compatible=_strings(nodes[0].prop("compatible")) if nodes else (),
             model=next(iter(_strings(tree.root.prop("model"))), ""),
@@ -184,6 +186,16 @@ def _ram(tree: DeviceTree) -> list[Bank]:
         else:
             joined.append((base, end))
     return [Bank(base, end - base) for base, end in joined]
+
+
+def _first(tree: DeviceTree) -> int:
+    """Where the tree's RAM begins; `InputError` if it has none."""
+    found = _ram(tree)
+    if not found:
+        raise InputError(
+            "the device tree does not say where RAM begins: say it (--memory SIZE@BASE)"
+        )
+    return found[0].base
 
 
 def _cpu_nodes(tree: DeviceTree) -> list[Node]:

@@ -1,19 +1,21 @@
 """Options that say which board, kernel and loader to boot; `boot` and `layout` share them."""
 
 from collections.abc import Callable
+from contextlib import nullcontext
 from dataclasses import dataclass, fields, replace
-from functools import wraps
+from functools import lru_cache, wraps
 from pathlib import Path
 from typing import Any
 
 import click
 
-from ttbr.boot.board import Board
+from ttbr.boot.board import Board, c_string
 from ttbr.boot.boot import Boot, boot, default_kernel
 from ttbr.boot.efi import Firmware, read_firmware
+from ttbr.boot.fdt import DeviceTree
 from ttbr.boot.loader import Placement, custom, qemu, u_boot
 from ttbr.cli.output import progress
-from ttbr.cli.values import BASE_SIZE, INITRD, NUMBER
+from ttbr.cli.values import INITRD, NUMBER, SIZE_BASE
 from ttbr.errors import InputError
 from ttbr.kernel.cpu import find_cpu, with_registers
 from ttbr.kernel.kernel import Kernel
@@ -39,9 +41,10 @@ OPTIONS = (
     click.option(
         "--memory",
         multiple=True,
-        type=BASE_SIZE,
-        metavar="BASE:SIZE",
-        help="RAM, in place of the tree's memory nodes; may be repeated.",
+        type=SIZE_BASE,
+        metavar="SIZE@BASE",
+        help="RAM, in place of the tree's memory nodes; also BASE:SIZE, or a SIZE alone where the "
+        "tree's RAM begins. May be repeated.",
     ),
     click.option(
         "--cpus", type=click.IntRange(1), help="CPUs present, if not as many as the tree names."
@@ -125,7 +128,7 @@ class Request:
     system_map: Path | None
     image: Path | None
     bootargs: str | None
-    memory: tuple[tuple[int, int], ...]
+    memory: tuple[tuple[int | None, int], ...]
     cpus: int | None
     registers: str | None
     loader: str | None
@@ -138,8 +141,8 @@ class Request:
     efi_memmap: Path | None
     efi_memmap_at: int | None
 
-    def run(self, stop: str | None = None) -> Boot:
-        """Boot up to ``stop`` or to the end."""
+    def run(self, stop: str | None = None, *, quiet: bool = False) -> Boot:
+        """Boot up to ``stop`` or to the end; ``quiet``: somebody else shows the progress."""
         firmware = self._firmware()
         try:
             board = Board.from_dtb(
@@ -156,7 +159,7 @@ class Request:
         if self.registers is not None:
             core, _ = find_cpu(board.cpu_compatible, kernel.arch)
             cpu = with_registers(core, read_registers(self.registers))
-        with progress("booting") as step:
+        with nullcontext(None) if quiet else progress("booting") as step:
             return boot(
                 board,
                 kernel,
@@ -168,6 +171,14 @@ class Request:
                 stop=stop,
                 progress=step,
             )
+
+    def command_line(self) -> str:
+        """The command line that is asked for, or that of the tree."""
+        if self.bootargs is not None:
+            return self.bootargs
+        chosen = DeviceTree.parse(_read(self.dtb)).find("/chosen")
+        found = chosen.prop("bootargs") if chosen else None
+        return c_string(found) if found else ""
 
     def _firmware(self) -> Firmware | None:
         if self.efi_memmap is None:
@@ -188,7 +199,7 @@ class Request:
             raise InputError("--kernel and --config exclude each other")
         if self.config is None or self.system_map is None:
             raise InputError("--config and --system-map go together: give both")
-        return Kernel.from_files(self.config, self.system_map, self.image)
+        return _kernel_from(self.config, self.system_map, self.image)
 
     def _placement(self, board: Board, kernel: Kernel) -> Placement:
         usual = "custom" if self.kernel_at is not None else "qemu"
@@ -224,6 +235,12 @@ class Request:
             raise InputError("--efi-memmap needs the initrd's place: --initrd PA:SIZE")
         initrd = _placed(self.initrd) or board.initrd or firmware.initrd
         return Placement(self.kernel_at, self.dtb_at, initrd, "efi")
+
+
+@lru_cache(maxsize=4)
+def _kernel_from(config: Path, system_map: Path, image: Path | None) -> Kernel:
+    """The kernel of these files, read once for all variants of a boot."""
+    return Kernel.from_files(config, system_map, image)
 
 
 def _placed(initrd: tuple[int | None, int] | None) -> tuple[int, int] | None:

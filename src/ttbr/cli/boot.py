@@ -6,6 +6,8 @@ import click
 
 from ttbr.cli.boards import Request, board_options
 from ttbr.cli.output import console, json_option, print_json, progress
+from ttbr.cli.what_if import against_option, compare, run_sweep, sweep_options
+from ttbr.errors import InputError
 from ttbr.memory.save import save_core
 from ttbr.recover.note import image_note
 from ttbr.report.boot import boot_json, print_boot, print_events
@@ -21,6 +23,9 @@ Examples:
   ttbr boot board.dtb --config .config --system-map System.map --loader custom \\
        --kernel-at 0x40200000 --dtb-at 0x48200000 --initrd 0x48000000:808060
   ttbr boot board.dtb --stage memblock --events --json
+  ttbr boot a.dtb --against b.dtb
+  ttbr boot board.dtb --against '--memory 512M --bootargs "cma=64M"'
+  ttbr boot board32.dtb --sweep memory=512M,1G,2G --sweep vmalloc=240M,512M
 \b
 Stages: handoff, head, early_map, fixmap, memblock, paging_init.""",
 )
@@ -32,15 +37,35 @@ Stages: handoff, head, early_map, fixmap, memblock, paging_init.""",
 @click.option(
     "--events", is_flag=True, help="List every event: reserved, allocated, mapped, freed."
 )
+@against_option
+@sweep_options
 @json_option
 def boot_command(
-    request: Request, stage: str | None, save: Path | None, events: bool, as_json: bool
+    request: Request,
+    stage: str | None,
+    save: Path | None,
+    events: bool,
+    against: str | None,
+    sweep: tuple[str, ...],
+    as_csv: bool,
+    as_json: bool,
 ) -> None:
     """Boot Linux on BOARD.dtb, from the loader's hand-over to the final page tables.
 
     Every table is written where Linux would allocate it. --save keeps the result as an ELF core
     that all other commands read.
+
+    With --against, print what another board, kernel or command line changes (exit code 1 if
+    anything does). With --sweep, print a row for each combination of values (exit code 1 if one
+    of them does not boot).
     """
+    if against is not None or sweep or as_csv:
+        if save is not None or events or (against is not None and (sweep or as_csv)):
+            raise InputError("--against and --sweep: one of them, without --save and --events")
+        if against is not None:
+            compare(request, against, stage, as_json=as_json)
+        run_sweep(request, sweep, stage, as_csv=as_csv, as_json=as_json)
+        return
     result = request.run(stage)
     reached = result.stages[-1]
     if save is not None:

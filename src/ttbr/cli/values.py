@@ -40,12 +40,9 @@ class NumberType(click.ParamType[int]):
 
 
 class BaseSizeType(click.ParamType[tuple[int | None, int]]):
-    """``BASE:SIZE``, or ``SIZE@BASE`` as the kernel's command line has it."""
+    """``BASE:SIZE``, or ``SIZE@BASE`` as the kernel's command line has it, or ``SIZE`` alone."""
 
     name = "base:size"
-
-    def __init__(self, *, base_optional: bool = False) -> None:
-        self.base_optional = base_optional
 
     def convert(
         self, value: Any, param: click.Parameter | None, ctx: click.Context | None
@@ -53,17 +50,12 @@ class BaseSizeType(click.ParamType[tuple[int | None, int]]):
         """(base, size) in bytes; the base is None where it is left out."""
         if isinstance(value, tuple):
             return value
+        base, size = "", value
+        if "@" in value:
+            size, base = value.split("@", 1)
+        elif ":" in value:
+            base, size = value.split(":", 1)
         try:
-            if "@" in value:
-                size, base = value.split("@", 1)
-            elif ":" in value:
-                base, size = value.split(":", 1)
-            elif self.base_optional:
-                base, size = "", value
-            else:
-                raise ValueError(f"{value!r}: write BASE:SIZE, such as 0x60000000:2G")
-            if not base and not self.base_optional:
-                raise ValueError(f"{value!r} has no base")
             pair = (number(base) if base else None, number(size))
         except ValueError as error:
             self.fail(str(error), param, ctx)
@@ -99,6 +91,5 @@ class RangeType(click.ParamType[tuple[int, int]]):
 
 
 NUMBER = NumberType()
-BASE_SIZE = BaseSizeType()
-INITRD = BaseSizeType(base_optional=True)
+INITRD = SIZE_BASE = BaseSizeType()
 RANGE = RangeType()

@@ -75,6 +75,11 @@ class Cpu:
         """Whether TTBRn_EL1.CnP is there (ID_AA64MMFR2_EL1.CnP)."""
         return self.field("ID_AA64MMFR2_EL1", 0) >= 1
 
+    def granule(self, page_shift: int) -> bool:
+        """Whether there are pages of that size (TGran4, TGran64: 0–7; TGran16: 1–15)."""
+        found = self.field("ID_AA64MMFR0_EL1", TGRAN_SHIFTS[page_shift])
+        return found != 0 if page_shift == 14 else found < 8
+
     def lpa2(self, page_shift: int) -> bool:
         """52-bit addresses with 4K or 16K pages (FEAT_LPA2: TGran4 = 1, TGran16 = 2)."""
         granule = self.field("ID_AA64MMFR0_EL1", TGRAN_SHIFTS[page_shift])

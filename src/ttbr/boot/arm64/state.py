@@ -11,7 +11,7 @@ from ttbr.boot.board import c_string
 from ttbr.boot.machine import Machine
 from ttbr.boot.params import Params, command_line
 from ttbr.errors import InputError
-from ttbr.kernel.arm64_geometry import IDMAP_VA_BITS
+from ttbr.kernel.arm64_geometry import IDMAP_VA_BITS, Geometry
 from ttbr.kernel.arm64_layout import STRUCT_PAGE, Layout, layout
 from ttbr.kernel.arm64_prot import Protections, output_address, protections
 from ttbr.kernel.cpu import Cpu
@@ -59,6 +59,7 @@ class Arm64:
         cpu = machine.cpu
         if kernel.release.has("arm64_early_map_in_c"):
             cpu = overridden(cpu, early_params(machine))
+        _check_granule(machine, geometry)
         actual = actual_va_bits(kernel.config, geometry, cpu)
         machine.unknowns.append(
             f"sizeof(struct page) is taken to be {STRUCT_PAGE} bytes: it decides where vmemmap "
@@ -127,6 +128,20 @@ class Arm64:
         """Note a mapping in the machine's events."""
         detail = f"to {span.phys:#x}, {what}"
         self.machine.log.add("map", span.virt, span.end - 1, function, detail)
+
+
+def _check_granule(machine: Machine, geometry: Geometry) -> None:
+    """Refuse a page size that the CPU lacks: the kernel parks it (__no_granule_support).
+
+    What the CPU is like must be known for that, not assumed.
+    """
+    if machine.cpu.compatible not in machine.board.cpu_compatible:
+        return
+    if not machine.cpu.granule(geometry.page_shift):
+        raise InputError(
+            f"the kernel stops before it turns the MMU on: {machine.cpu.name} has no pages of "
+            f"{geometry.page_size >> 10}K (ID_AA64MMFR0_EL1; --registers says otherwise)"
+        )
 
 
 def early_params(machine: Machine) -> Params:
