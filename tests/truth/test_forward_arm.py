@@ -128,12 +128,8 @@ def log(truth, case):
 @pytest.mark.parametrize("case", CASES)
 def test_memblock_log_is_equal(truth, case, say):
     text = log(truth, case)
-    # what follows is the tree's unflattening and start_kernel's
-    text = text[
-        : re.search(
-            r"\[[^\n]* (fdt_scan_reserved_mem_reg|early_init_dt_alloc_memory)\w*\+", text
-        ).start()
-    ]
+    # what follows belongs to start_kernel
+    text = text[: re.search(r"\[[^\n]* start_kernel\+", text).start()]
     there = [(kind, int(a, 16), int(b, 16), name) for kind, a, b, name in LINE.findall(text)]
     made = predicted(truth, case)
     ours = [(e.kind, e.start, e.end, e.function) for e in made.events if e.logged]

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from ttbr.boot.memblock import BootPanic
 from ttbr.kernel.pageblock import max_page_order, pageblock_bytes
-from ttbr.kernel.struct_page import struct_page_size
+from ttbr.kernel.structs import struct_size
 
 if TYPE_CHECKING:
     from ttbr.boot.machine import Machine
@@ -24,7 +24,7 @@ def alloc_node_mem_map(machine: Machine, node: Node) -> None:
         return
     block = 1 << max_page_order(machine.kernel)
     first, behind = node.start_pfn // block * block, -(-node.end_pfn // block) * block
-    size = (behind - first) * struct_page_size(machine.kernel)
+    size = (behind - first) * struct_size(machine.kernel, "page")
     # memmap_alloc() jumps to memblock: the return address is its caller's.
     function = machine.kernel.caller(
         "memmap_alloc", "alloc_node_mem_map", "free_area_init_node", "free_area_init", tail=1

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from ttbr.boot.mem_map import alloc_node_mem_map, setup_usemap
 from ttbr.boot.zone_movable import PfnRange, find_zone_movable_pfns
 from ttbr.kernel.pageblock import pageblock_bytes
-from ttbr.kernel.struct_page import struct_page_size
+from ttbr.kernel.structs import struct_size
 
 if TYPE_CHECKING:
     from ttbr.boot.machine import Machine
@@ -203,7 +203,7 @@ def _count_kernel_pages(machine: Machine, node: Node, movable_zone: str, *, spar
         pages = zone.spanned
         if sparse and zone.spanned > zone.present + (zone.present >> 4):
             pages = zone.present
-        memmap = -(-pages * struct_page_size(machine.kernel) // page)
+        memmap = -(-pages * struct_size(machine.kernel, "page") // page)
         free = zone.present
         if zone.name == HIGHMEM or (zone.name == MOVABLE and movable_zone == HIGHMEM):
             if machine.nr_kernel_pages > memmap * 2:

@@ -11,6 +11,7 @@ from ttbr.boot.arm.memblock_init import arm_memblock_init
 from ttbr.boot.arm.paging_init import paging_init as arm_paging_init
 from ttbr.boot.arm.state import start, state
 from ttbr.boot.machine import Machine
+from ttbr.boot.unflatten import unflatten_device_tree
 from ttbr.kernel.arm_layout import markers
 
 SCTLR_AT_ENTRY = 0x00C5_5078
@@ -60,6 +61,7 @@ def bootmem_init(machine: Machine) -> None:
     boot = state(machine)
     arm_bootmem_init(boot)
     late_setup.request_standard_resources(boot)
+    unflatten_device_tree(machine)
     late_setup.reserve_crashkernel(boot)
 
 

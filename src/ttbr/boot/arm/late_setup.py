@@ -10,21 +10,20 @@ from typing import TYPE_CHECKING
 from ttbr.boot.crashkernel import BadCrashkernel, parse_crashkernel
 from ttbr.boot.memblock import BootPanic
 from ttbr.kernel.arm_layout import PAGE_SHIFT
+from ttbr.kernel.structs import struct_size
 
 if TYPE_CHECKING:
     from ttbr.boot.arm.state import ArmBoot
 
 M = 1 << 20
 CRASH_ALIGN = 128 * M
-RESOURCE_SIZE = {False: 32, True: 40}
-"""sizeof(struct resource), by whether physical addresses have 64 bits."""
 LAST = 0xFFFF_FFFF
 
 
 def request_standard_resources(boot: ArmBoot) -> None:
     """A struct resource for every range of memory that is mapped."""
     function = boot.machine.kernel.caller("request_standard_resources", "setup_arch")
-    size = RESOURCE_SIZE[boot.layout.lpae]
+    size = struct_size(boot.machine.kernel, "resource")
     for _ in boot.memblock.for_each_mem_range():
         if not boot.memblock.alloc(size, boot.memblock.cache_line, function):
             raise BootPanic(
