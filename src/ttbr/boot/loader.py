@@ -42,6 +42,7 @@ PAGE_DIRECTORY = {False: 0x4000, True: 0x5000}  # below _text, by LPAE
 class Placement:
     """Physical addresses at hand-over: of ``_text``, of the device tree, of (start, size) initrd.
 
+    ``el``: the exception level at which an arm64 kernel is entered, 1 or 2; None if not known.
     ``assumptions`` are sentences about what no input said.
     """
 
@@ -50,6 +51,7 @@ class Placement:
     initrd: tuple[int, int] | None
     loader: str
     assumptions: tuple[str, ...] = field(default=())
+    el: int | None = None
 
 
 def qemu(board: Board, kernel: Kernel, initrd_size: int | None = None) -> Placement:

@@ -70,6 +70,11 @@ OPTIONS = (
         help="The initrd; a SIZE alone lets the loader place it. Default: as in /chosen.",
     ),
     click.option(
+        "--el",
+        type=click.IntRange(1, 2),
+        help="The exception level at which the loader enters the kernel (arm64).",
+    ),
+    click.option(
         "--kaslr-offset",
         type=NUMBER,
         default=0,
@@ -135,6 +140,7 @@ class Request:
     kernel_at: int | None
     dtb_at: int | None
     initrd: tuple[int | None, int] | None
+    el: int | None
     kaslr_offset: int
     kaslr_seed: int | None
     memstart: int | None
@@ -163,7 +169,7 @@ class Request:
             return boot(
                 board,
                 kernel,
-                self._placement(board, kernel),
+                replace(self._placement(board, kernel), el=self.el),
                 kaslr_offset=self.kaslr_offset,
                 kaslr_seed=self.kaslr_seed,
                 memstart=self.memstart,

@@ -253,6 +253,12 @@ _ARM64 = {
         "arch/arm64/kernel/pi/kaslr_early.c",
         since=(6, 7),
     ),
+    "arm64_software_overrides": Behaviour(
+        "early code takes nokaslr, rodata=off, arm64.nolva and hVHE for overrides of features; "
+        "before, it looked for the text nokaslr, and there were none of the others",
+        "arch/arm64/kernel/pi/idreg-override.c; 6.1 kernel/pi/kaslr_early.c",
+        since=(6, 9),
+    ),
     "arm64_any_offset_is_kaslr": Behaviour(
         "a kernel that is not 2 MiB aligned counts as randomised, and so gets non-global mappings",
         "6.1 arch/arm64/kernel/cpufeature.c: kaslr_requires_kpti",

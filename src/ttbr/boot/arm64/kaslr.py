@@ -6,8 +6,9 @@ include/asm/mmu.h and kernel/cpufeature.c (kaslr_requires_kpti).
 
 from __future__ import annotations
 
+from ttbr.boot.arm64.feature_override import kaslr_disabled
 from ttbr.boot.arm64.registers import RNDR
-from ttbr.boot.arm64.state import MIN_KIMG_ALIGN, Arm64, early_params
+from ttbr.boot.arm64.state import MIN_KIMG_ALIGN, Arm64, bootargs
 from ttbr.errors import InputError
 
 SEED_SIZE = 8
@@ -34,7 +35,7 @@ def choose_offset(state: Arm64) -> None:
             f"they must be equal modulo {MIN_KIMG_ALIGN:#x}"
         )
     randomized = wanted - wanted % MIN_KIMG_ALIGN
-    refused = early_params(machine).given("nokaslr")
+    refused = kaslr_disabled(state.overrides, bootargs(machine), kernel.config, kernel.release)
     possible = kernel.config.enabled("RANDOMIZE_BASE") and not refused
     if randomized and not possible:
         reason = "nokaslr is on its command line" if refused else "it has no RANDOMIZE_BASE"

@@ -6,11 +6,11 @@ Source: arch/arm64/kernel/pi/map_kernel.c; segment bounds: kernel/vmlinux.lds.S.
 from __future__ import annotations
 
 from ttbr.boot.arm64 import kaslr, registers
+from ttbr.boot.arm64.feature_override import RODATA_OFF
 from ttbr.boot.arm64.head import create_init_idmap, enable_mmu, set_ttbr0
 from ttbr.boot.arm64.map_range import PageArray, map_range
-from ttbr.boot.arm64.options import rodata_off_early
 from ttbr.boot.arm64.registers import BT
-from ttbr.boot.arm64.state import Arm64, early_params
+from ttbr.boot.arm64.state import Arm64
 from ttbr.boot.arm64.tables import Span
 from ttbr.kernel.arm64_fixmap import MAX_FDT_SIZE
 from ttbr.kernel.arm64_geometry import IDMAP_VA_BITS
@@ -119,7 +119,7 @@ def map_kernel(state: Arm64) -> None:
     that exist: the second pass here is the kernel's unmapping and remapping in one.
     """
     tables, prot = state.tables, state.protections
-    text = text_protection(state, writable=rodata_off_early(early_params(state.machine)))
+    text = text_protection(state, writable=state.overrides.is_set(RODATA_OFF))
     config = state.machine.kernel.config
     twopass = config.enabled("RELOCATABLE") or patches_scs(state)
     root = state.root("init_pg_dir")

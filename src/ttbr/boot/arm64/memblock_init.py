@@ -23,10 +23,16 @@ def memblock(state: Arm64) -> None:
     memory = machine.memblock
     linear = layout.linear_size
     if layout.va_bits_actual == 52 and machine.kernel.config.enabled("KVM"):
-        machine.unknowns.append(
-            "the kernel is taken to be started at EL1, or at EL2 with VHE: without VHE, KVM would "
-            "limit its linear map to 51 bits"
-        )
+        if machine.placement.el is None:
+            machine.unknowns.append(
+                "the kernel is taken to be started at EL1, or at EL2 with VHE: without VHE, KVM "
+                "would limit its linear map to 51 bits (--el 2 says so)"
+            )
+        elif state.runs_nvhe:
+            machine.log.say(
+                "Capping linear region to 51 bits for KVM in nVHE mode on LVA capable hardware."
+            )
+            linear = min(linear, 1 << 51)
     align = layout.geometry.memstart_align
 
     memory.remove(1 << _phys_mask_shift(state), PHYS_ADDR_MAX, FUNCTION)

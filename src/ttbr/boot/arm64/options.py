@@ -1,14 +1,19 @@
 """Early parameters that decide how arm64 maps memory.
 
 Source: asm/setup.h (arch_parse_debug_rodata), mm/pageattr.c (can_set_direct_map), mm/mmu.c
-(kfence_early_init), mm/debug_page_alloc.c, lib/kstrtox.c (kstrtobool).
+(kfence_early_init), mm/debug_page_alloc.c, lib/kstrtox.c (kstrtobool),
+lib/cmdline.c (get_option).
 """
 
 from __future__ import annotations
 
-from ttbr.boot.params import Params
+import re
+
+from ttbr.boot.params import Params, memparse
 from ttbr.kernel.config import Config
 
+OPTION = re.compile(r"-?(0x[0-9a-f]+|[0-9]+)", re.IGNORECASE)  # what get_option() reads
+INT = (1 << 32) - 1
 RODATA_VALUES = ("full", "on", "off")
 
 
@@ -20,18 +25,13 @@ def rodata(params: Params, config: Config) -> str:
     return "full" if config.enabled("RODATA_FULL_DEFAULT_ENABLED") else "on"
 
 
-def rodata_off_early(params: Params) -> bool:
-    """Whether code stays writable, as 6.12's early code decides: any rodata=off will do."""
-    return "off" in params.all("rodata")
-
-
 def kfence_early(params: Params, config: Config) -> bool:
     """Whether KFENCE takes its pool before the linear map is made."""
     early = config.integer("KFENCE_SAMPLE_INTERVAL", 0) != 0
     for value in params.all("kfence.sample_interval"):
-        digits = (value or "").partition(",")[0]
-        if digits.lstrip("-").isdigit():
-            early = int(digits) != 0
+        number = OPTION.match(value or "")
+        if number is not None:
+            early = memparse(number[1])[0] & INT != 0
     return early
 
 

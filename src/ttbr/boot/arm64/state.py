@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from ttbr.boot.arm64.feature_override import overridden
+from ttbr.boot.arm64.feature_override import HVHE, Overrides, overrides
 from ttbr.boot.arm64.registers import DS, actual_va_bits
 from ttbr.boot.arm64.tables import DESCRIPTOR_SIZE, Root, Span, Tables
 from ttbr.boot.board import c_string
 from ttbr.boot.machine import Machine
-from ttbr.boot.params import Params, command_line
 from ttbr.errors import InputError
 from ttbr.kernel.arm64_geometry import IDMAP_VA_BITS, Geometry
 from ttbr.kernel.arm64_layout import STRUCT_PAGE, Layout, layout
@@ -25,7 +24,8 @@ ADDRESS_MASK = (1 << 64) - 1
 class Arm64:
     """An arm64 machine on its way up.
 
-    `cpu`: the machine's, as far as the command line lets the kernel see it. `kaslr_offset`: how
+    `cpu`: the machine's, as far as the command line lets the kernel see it (`overrides`).
+    `kaslr_offset`: how
     far above its link address the kernel runs. `memstart_seed`: the 16 bits that the linear map is
     randomised with. `memstart`: physical address that PAGE_OFFSET stands for; it wraps below zero.
     `non_global`: kernel mappings get nG (arm64_use_ng_mappings). `earlycon`: physical address of a
@@ -36,6 +36,7 @@ class Arm64:
     machine: Machine
     layout: Layout
     cpu: Cpu
+    overrides: Overrides
     kaslr_offset: int = 0
     memstart_seed: int = 0
     memstart: int = 0
@@ -56,16 +57,27 @@ class Arm64:
                 f"CONFIG_RELOCATABLE _text must be {MIN_KIMG_ALIGN >> 20} MiB aligned"
             )
         geometry = layout(kernel.config, kernel.release).geometry
-        cpu = machine.cpu
-        if kernel.release.has("arm64_early_map_in_c"):
-            cpu = overridden(cpu, early_params(machine))
+        found = overrides(
+            bootargs(machine) or "",
+            kernel.config,
+            kernel.release,
+            machine.cpu,
+            machine.placement.el or 1,
+        )
+        cpu = found.cpu(machine.cpu)
         _check_granule(machine, geometry)
         actual = actual_va_bits(kernel.config, geometry, cpu)
         machine.unknowns.append(
             f"sizeof(struct page) is taken to be {STRUCT_PAGE} bytes: it decides where vmemmap "
             "and what is placed around it lie"
         )
-        return cls(machine, layout(kernel.config, kernel.release, actual), cpu)
+        return cls(machine, layout(kernel.config, kernel.release, actual), cpu, found)
+
+    @property
+    def runs_nvhe(self) -> bool:
+        """Whether the kernel runs at EL1 although it was started at EL2 (finalise_el2)."""
+        capable = bool(self.cpu.field("ID_AA64MMFR1_EL1", 8))
+        return self.machine.placement.el == 2 and not (capable and not self.overrides.is_set(HVHE))
 
     @property
     def lpa2(self) -> bool:
@@ -144,8 +156,8 @@ def _check_granule(machine: Machine, geometry: Geometry) -> None:
         )
 
 
-def early_params(machine: Machine) -> Params:
-    """The command line as code before start_kernel reads it out of the device tree."""
-    kernel, chosen = machine.kernel, machine.tree.find("/chosen")
+def bootargs(machine: Machine) -> str | None:
+    """The tree's command line as it stands there; None if there is none."""
+    chosen = machine.tree.find("/chosen")
     found = chosen.prop("bootargs") if chosen else None
-    return Params(command_line(c_string(found) if found else None, kernel.config, kernel.arch))
+    return c_string(found) if found else None
