@@ -4,7 +4,7 @@ import sys
 
 import click
 
-from ttbr.cli.images import open_image, registers_option, root_option
+from ttbr.cli.images import open_image, registers_option, root_of, root_option
 from ttbr.cli.output import console, progress
 from ttbr.cli.values import RANGE
 from ttbr.errors import InputError
@@ -27,7 +27,8 @@ Examples:
   ttbr dump ram.raw.zst@0x40000000 --registers registers.json --format ptdump
   ttbr dump vmcore --where 'w and x' --format json
   ttbr dump vmcore --root user:0x40dff000 --range 0x400000-0x800000
-  ttbr dump vmcore --root user:0x40dff000 --linux""",
+  ttbr dump vmcore --root user:0x40dff000 --linux
+  ttbr dump ram.raw@0x40000000 --root pid:1""",
 )
 @click.argument("image_spec", metavar="IMAGE")
 @registers_option
@@ -68,6 +69,7 @@ def dump_command(
     form = "json" if as_json else form
     condition = parse_where(where) if where else None
     image = open_image(image_spec, registers, root)
+    root = root_of(image, root)
     space = image.address_space(root)
     if form == "ptdump":
         if condition is not None or span is not None or linux:

@@ -7,7 +7,9 @@ import click
 
 import ttbr
 from ttbr.cli.output import progress
+from ttbr.errors import InputError
 from ttbr.recover.identify import with_registers
+from ttbr.recover.linux import Linux
 from ttbr.report.identified import inferred
 
 REGISTERS_HELP = (
@@ -16,8 +18,8 @@ REGISTERS_HELP = (
     "the kernel's tables are looked for in memory."
 )
 ROOT_HELP = (
-    "Which tables: kernel, user, user:PA (a process's root table) or PA; el2, el3 and stage2 (of a "
-    "hypervisor, firmware, a guest), each also with :PA."
+    "Which tables: kernel, user, pid:N (those of process N), user:PA (a process's root table) or "
+    "PA; el2, el3 and stage2 (of a hypervisor, firmware, a guest), each also with :PA."
 )
 
 OTHER_ROOTS = ("el2", "el3", "stage2")
@@ -34,6 +36,21 @@ def root_option(default: str | None) -> Callable[[Callable[..., Any]], Callable[
     return click.option(
         "--root", metavar="ROOT", default=default, show_default=default is not None, help=ROOT_HELP
     )
+
+
+def root_of(image: ttbr.Image, root: str) -> str:
+    """The root as an image knows it: ``user:PA`` for ``pid:N``, others as they are."""
+    kind, _, number = root.partition(":")
+    if kind != "pid":
+        return root
+    if not number.isascii() or not number.isdigit():
+        raise InputError(f"root '{root}' is not pid:N with a process's number")
+    linux = Linux(image)
+    with progress("looking for the process"):
+        table = int(linux.tasks.pgd[linux.process(int(number))])
+    if not table:
+        raise InputError(f"process {number} has no tables: a thread of the kernel, or ended")
+    return f"user:{table:#x}"
 
 
 def open_image(spec: str, registers: str | None, root: str | None = None) -> ttbr.Image:

@@ -14,6 +14,8 @@ from ttbr.cli.explain import explain_command
 from ttbr.cli.info import info_command
 from ttbr.cli.kernel import kernel_group
 from ttbr.cli.layout import layout_command
+from ttbr.cli.maps import maps_command
+from ttbr.cli.ps import ps_command
 from ttbr.cli.symbols import symbols_command
 from ttbr.cli.translate import translate_command
 from ttbr.errors import TtbrError
@@ -48,6 +50,8 @@ for command in (
     translate_command,
     explain_command,
     diff_command,
+    ps_command,
+    maps_command,
     symbols_command,
     config_command,
     kernel_group,

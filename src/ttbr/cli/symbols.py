@@ -9,7 +9,7 @@ from ttbr.cli.linux import linux_options, open_linux
 from ttbr.cli.output import console, json_option, print_json, progress
 from ttbr.cli.values import NUMBER
 from ttbr.errors import InputError
-from ttbr.report.symbols import matching, print_nearest, print_symbols, symbols_json
+from ttbr.report.symbols import matching, print_nearest, symbols_json, write_symbols
 
 
 @click.command(
@@ -62,5 +62,5 @@ def symbols_command(
     if as_json:
         print_json(symbols_json(symbols, rows))
     else:
-        print_symbols(console(), symbols, rows, linux.word)
+        write_symbols(sys.stdout, symbols, rows, linux.word)
     sys.exit(0 if rows else 1)

@@ -5,7 +5,7 @@ import sys
 import click
 
 from ttbr.arch.faults import Access
-from ttbr.cli.images import open_image, registers_option, root_option
+from ttbr.cli.images import open_image, registers_option, root_of, root_option
 from ttbr.cli.output import console, json_option, print_json
 from ttbr.cli.values import NUMBER
 from ttbr.errors import InputError
@@ -62,6 +62,7 @@ def translate_command(
     if pan and not access:
         raise InputError("--pan is about an access: say which with --access")
     image = open_image(image_spec, registers, root)
+    root = None if root is None else root_of(image, root)
     translator = Translator(image, root)
     checked = Access(access) if access else None
     answers = [translator.translate(va, checked, pan=pan) for va in vas]

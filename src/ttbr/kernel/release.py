@@ -188,6 +188,14 @@ _EFI = {
     ),
 }
 
+_PROCESSES = {
+    "heap_overlaps_brk": Behaviour(
+        "an area is [heap] if it overlaps [start_brk, brk); before, if it touches it",
+        "include/linux/mm.h: vma_is_initial_heap; 6.1 fs/proc/task_mmu.c: show_map_vma",
+        since=(6, 6),
+    ),
+}
+
 _ARM64 = {
     "arm64_early_map_in_c": Behaviour(
         "C code maps the kernel image before start_kernel, into swapper_pg_dir, and identity maps "
@@ -307,5 +315,7 @@ _ENTRIES = {
     ),
 }
 
-BEHAVIOURS: Mapping[str, Behaviour] = MappingProxyType(_COMMON | _EFI | _ARM64 | _ARM | _ENTRIES)
+BEHAVIOURS: Mapping[str, Behaviour] = MappingProxyType(
+    _COMMON | _EFI | _PROCESSES | _ARM64 | _ARM | _ENTRIES
+)
 """Every named difference between releases. Adding one is adding a row to a table above."""

@@ -18,16 +18,26 @@ from ttbr.kernel.release import Release
 from ttbr.kernel.symbols import Symbols
 from ttbr.kernel.types import Types
 from ttbr.mmu.image import Image
+from ttbr.recover.identify import identify, noted
 from ttbr.recover.kallsyms import kernel_kallsyms
 from ttbr.recover.kernel_image import find_btf, find_config, image_bytes
 from ttbr.recover.kernel_symbols import KernelSymbols
+from ttbr.recover.layouts import Layouts, Recovered
+from ttbr.recover.linux_reading import LinuxReader
 from ttbr.recover.modules import Modules, find_modules
+from ttbr.recover.processes import Processes, unlisted
+from ttbr.recover.recovered_layouts import RecoveredLayouts
 from ttbr.recover.release import known_release
+from ttbr.recover.table_pages import Progress
+from ttbr.recover.task_layout import names_of_idle
+from ttbr.recover.tasks import Tasks, read_tasks
 from ttbr.recover.virtual_memory import VirtualMemory
+from ttbr.recover.vmas import GATE, Vmas, read_vmas
 from ttbr.recover.vmcoreinfo import VmcoreInfo, find_all, parse
 
 _IMAGE = 96 << 20  # bytes of a kernel's image that are looked at where its end is not known
 _LARGEST_IMAGE = 256 << 20
+_MODULES = 16 << 20  # below the kernel's half of 32-bit ARM (asm/memory.h: TASK_SIZE)
 _TEXT = ("_text", "_stext", "stext")
 _NOTE_SYMBOLS = ("vmcoreinfo_data",)
 
@@ -193,6 +203,97 @@ class Linux:
             return replace(Release.parse(config.release), text=found.text)
         except InputError:
             return found
+
+    @cached_property
+    def _idle_names(self) -> list[int]:
+        """Where in the kernel's image the name of the idle task is."""
+        return [] if self.text is None else names_of_idle(self.image_data[1], self.text)
+
+    @cached_property
+    def _recovered(self) -> RecoveredLayouts:
+        generation = self.symbol("asid_generation")
+        return RecoveredLayouts(
+            self.memory,
+            self.image.user_regime,
+            self.page_size,
+            self._idle_names,
+            self.symbol("init_task"),
+            None if generation is None else self.memory.number(generation, 8),
+        )
+
+    @cached_property
+    def layouts(self) -> Layouts:
+        """Where the members of the kernel's structures lie."""
+        return Layouts(self.types, self.vmcoreinfo, self._recovered_of)
+
+    def _recovered_of(self, struct: str) -> Recovered:
+        return self._recovered.of(struct)
+
+    @cached_property
+    def init_task(self) -> int | None:
+        """The address of the first task, which idles; None where it is not found."""
+        known = self.symbol("init_task")
+        if known is not None:
+            return known
+        if self.types is None:
+            found = self._recovered.tasks
+            return None if found is None else found.init_task
+        offsets = self.layouts.offsets("task_struct", "comm", "real_parent")
+        if offsets is None:
+            return None
+        tasks = [comm - offsets[0] for comm in self._idle_names]
+        return next((t for t in tasks if self.memory.number(t + offsets[1]) == t), None)
+
+    @cached_property
+    def tasks(self) -> Tasks:
+        """All tasks but the idle ones; `InputError` where none are found."""
+        if self.init_task is None:
+            raise InputError("no tasks were found: nothing in memory looks like init_task")
+        mask = 0xFFFF if self.word == 8 else 0xFF  # asm/mmu.h: ASID
+        return read_tasks(self.memory, self.layouts, self.init_task, mask)
+
+    @cached_property
+    def vmas(self) -> Vmas:
+        """The areas of all processes, each mm's once."""
+        mms = np.unique(self.tasks.mm)
+        return read_vmas(
+            self.memory,
+            self.layouts,
+            mms[mms != 0],
+            self.page_size,
+            self.release,
+            self._has_gate,
+        )
+
+    @property
+    def _has_gate(self) -> bool:
+        """Whether processes may run code in the kernel's vectors (arm's CONFIG_KUSER_HELPERS)."""
+        page = self.memory.space.translate(GATE) if self.word == 4 else None
+        return page is not None and page.attributes is not None and page.attributes.el0_read
+
+    def process(self, pid: int) -> int:
+        """The row in ``tasks`` of a number; `InputError` if no task has it."""
+        rows = self.tasks.rows_of(pid)
+        if not len(rows):
+            raise InputError(f"no task has the number {pid}")
+        return int(rows[0])
+
+    @cached_property
+    def processes(self) -> Processes:
+        """What the tables of processes map."""
+        # Linux's own entries, and with them those of processes, end where the kernel's begin.
+        space = self.memory.space.regime
+        end = space.base
+        if end == 0:
+            end = (self.image.facts.page_offset or 1 << 32) - _MODULES
+        return Processes(self.image, LinuxReader(self.image.user_regime, self.release), end)
+
+    def unlisted_roots(self, progress: Progress | None = None) -> tuple[int, ...]:
+        """Roots of processes that no task has, found by their tables; reads all of memory."""
+        found = identify(self.image.memory, noted(self.image), user_roots=True, progress=progress)
+        if found is None or found.user_roots is None:
+            return ()
+        return unlisted(found.user_roots.value, self.tasks.pgd)
 
 
 def _moved(given: Symbols, found: KernelSymbols | None, noted: Mapping[str, int]) -> KernelSymbols:

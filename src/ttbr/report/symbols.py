@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, TextIO
 
 from rich.console import Console
 
@@ -33,11 +33,11 @@ def _rows(symbols: KernelSymbols, rows: list[int]) -> Iterator[tuple[int, str, s
         )
 
 
-def print_symbols(out: Console, symbols: KernelSymbols, rows: list[int], word: int) -> None:
+def write_symbols(out: TextIO, symbols: KernelSymbols, rows: list[int], word: int) -> None:
     """Lines as /proc/kallsyms has them."""
     for address, kind, name, module in _rows(symbols, rows):
         tail = "" if module is None else f"\t[{shown(module)}]"
-        out.print(f"{address:0{2 * word}x} {shown(kind)} {shown(name)}{tail}", soft_wrap=True)
+        out.write(f"{address:0{2 * word}x} {shown(kind)} {shown(name)}{tail}\n")
 
 
 def symbols_json(symbols: KernelSymbols, rows: list[int]) -> dict[str, Any]:

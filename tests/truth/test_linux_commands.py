@@ -1,0 +1,76 @@
+"""The commands about Linux's structures, as a user runs them on a recording's RAM."""
+
+import json
+import subprocess
+import sys
+
+import pytest
+
+CASES = ("arm64-4k-48", "arm32-virt-lpae")
+
+
+@pytest.fixture(scope="module", params=CASES)
+def recording(request, truth, tmp_path_factory):
+    """(case, IMAGE): the RAM unpacked once, so that each command only maps it."""
+    folder = tmp_path_factory.mktemp("ram")
+    parts = []
+    for base, data in truth.ram(request.param).items():
+        file = folder / f"{base:x}.raw"
+        data.tofile(file)
+        parts.append(f"{file}@{base:#x}")
+    return request.param, ",".join(parts)
+
+
+def ttbr(*arguments):
+    done = subprocess.run(
+        [sys.executable, "-m", "ttbr", *map(str, arguments)],
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+    assert "Traceback" not in done.stderr, done.stderr
+    return done
+
+
+def test_processes_and_one_of_their_spaces(recording, truth):
+    case, image = recording
+    listed = json.loads(ttbr("ps", image, "--json").stdout)
+    assert {task["pid"] for task in listed["tasks"]} == {
+        task["pid"] for task in truth.expected(case)["tasks"]
+    }
+    text = ttbr("ps", image, "--users", "--hidden")
+    assert text.returncode == 0
+    assert "every root table that was found is a listed task's" in text.stdout
+    first = next(task for task in listed["tasks"] if task["pid"] == 1)
+    by_number = ttbr("dump", image, "--root", "pid:1", "--json")
+    by_root = ttbr("dump", image, "--root", f"user:{first['root']}", "--json")
+    assert by_number.stdout == by_root.stdout
+    assert json.loads(by_number.stdout)["root"] == first["root"]
+
+
+def test_maps_as_the_kernel_prints_them(recording, truth):
+    case, image = recording
+    wanted = truth.text(case, "pid/1/maps.txt").splitlines()
+    lines = ttbr("maps", image, 1).stdout.splitlines()
+    assert [line.split()[:5] for line in lines] == [line.split()[:5] for line in wanted]
+    areas = json.loads(ttbr("maps", image, 1, "--json").stdout)["areas"]
+    assert [area["name"] for area in areas] == [
+        line.split(None, 5)[5].rstrip() if len(line.split()) > 5 else "" for line in wanted
+    ]
+
+
+@pytest.mark.parametrize("pid", ["2", "999999"])
+def test_no_areas(recording, pid):
+    done = ttbr("maps", recording[1], pid)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert pid in done.stderr.splitlines()[-1]
+
+
+def test_symbols_and_configuration(recording, truth):
+    case, image = recording
+    own = truth.text(case, "kallsyms.txt").splitlines()
+    assert ttbr("symbols", image).stdout.splitlines() == own
+    text = ttbr("config", image)
+    assert text.returncode == 0
+    assert "CONFIG_IKCONFIG=y" in text.stdout.splitlines()
