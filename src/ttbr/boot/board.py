@@ -14,6 +14,10 @@ from ttbr.kernel.cpu import architecture
 from ttbr.memory.physical import Bank
 
 
+class NoMemory(InputError):
+    """A device tree that names no memory: the loader is to say where it is."""
+
+
 @dataclass(frozen=True, slots=True)
 class MemoryEntry:
     """One (base, size) pair of a memory node, in bytes, as the node has it."""
@@ -81,10 +85,10 @@ class Board:
             tree = DeviceTree.parse(with_memory(tree, banks))
         if bootargs is not None:
             tree = DeviceTree.parse(with_chosen(tree, bootargs=bootargs))
-        entries = tuple(memory_entries(tree))
+        entries = tuple(_memory(tree))
         ram = tuple(_ram(tree)) if firmware is None else firmware.ram
         if not ram:
-            raise InputError(
+            raise NoMemory(
                 "the device tree has no memory node with a size: say where RAM is "
                 "(--memory SIZE@BASE), or how the firmware describes it (--efi-memmap FILE)"
             )
@@ -153,7 +157,7 @@ def _strings(found: Property | None) -> tuple[str, ...]:
     return tuple(part.decode("latin-1") for part in found.data.rstrip(b"\0").split(b"\0") if part)
 
 
-def memory_entries(tree: DeviceTree) -> list[MemoryEntry]:
+def _memory(tree: DeviceTree) -> list[MemoryEntry]:
     """The entries of the memory nodes in the order of the tree (early_init_dt_scan_memory)."""
     entries: list[MemoryEntry] = []
     for node in tree.memory_nodes():

@@ -5,6 +5,7 @@ The two generations of the order of things are told apart by ``reserved_mem_two_
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from itertools import pairwise
 
 from ttbr.boot.cma import early_fixup
@@ -134,6 +135,20 @@ class ReservedMemory:
             and (_cell(addresses.data), _cell(sizes.data)) == self.cells
             and parent.prop("ranges") is not None
         )
+
+    def reg_ranges(self) -> Iterator[tuple[Node, int, int]]:
+        """(node, base, bytes) of every static range, whatever becomes of it, in the tree's order.
+
+        Without those of children that Linux skips, and nothing if the parent is not well formed.
+        """
+        if self.parent is None or not self.well_formed:
+            return
+        for node in self.parent.children:
+            found = node.prop("reg")
+            if found is None or not node.available or len(found.data) % (4 * sum(self.cells) or 1):
+                continue
+            for base, size in self.pairs(found.data):
+                yield node, base, size
 
     def _reserve_reg(self, node: Node) -> bool:
         """``__reserved_mem_reserve_reg``: every range of a node; False if its ``reg`` is bad."""

@@ -10,13 +10,14 @@ from typing import Any
 import click
 
 from ttbr.boot.board import Board, c_string
-from ttbr.boot.boot import Boot, boot, default_kernel
+from ttbr.boot.boot import Boot, boot_until_failure, default_kernel
 from ttbr.boot.efi import Firmware, read_firmware
 from ttbr.boot.fdt import DeviceTree
 from ttbr.boot.loader import Placement, custom, qemu, u_boot
 from ttbr.cli.output import progress
 from ttbr.cli.values import INITRD, NUMBER, SIZE_BASE
 from ttbr.errors import InputError
+from ttbr.findings.attempt import Attempt, attempt
 from ttbr.kernel.cpu import find_cpu, with_registers
 from ttbr.kernel.kernel import Kernel
 from ttbr.recover.registers import read_registers
@@ -148,35 +149,51 @@ class Request:
     efi_memmap_at: int | None
 
     def run(self, stop: str | None = None, *, quiet: bool = False) -> Boot:
-        """Boot up to ``stop`` or to the end; ``quiet``: somebody else shows the progress."""
+        """Boot up to ``stop`` or to the end; ``quiet``: somebody else shows the progress.
+
+        Raises whatever keeps the boot from getting there.
+        """
+        reached = self.attempt(stop, quiet=quiet)
+        if reached.failure is not None:
+            raise reached.failure
+        assert reached.boot is not None
+        return reached.boot
+
+    def attempt(self, stop: str | None = None, *, quiet: bool = False) -> Attempt:
+        """As `run`, but as far as it goes."""
+        registers = None if self.registers is None else read_registers(self.registers)
+
+        def run(board: Board, kernel: Kernel, placement: Placement) -> Boot:
+            cpu = None
+            if registers is not None:
+                core, _ = find_cpu(board.cpu_compatible, kernel.arch)
+                cpu = with_registers(core, registers)
+            with nullcontext(None) if quiet else progress("booting") as step:
+                return boot_until_failure(
+                    board,
+                    kernel,
+                    placement,
+                    kaslr_offset=self.kaslr_offset,
+                    kaslr_seed=self.kaslr_seed,
+                    memstart=self.memstart,
+                    cpu=cpu,
+                    stop=stop,
+                    progress=step,
+                )
+
+        def place(board: Board, kernel: Kernel) -> Placement:
+            return replace(self._placement(board, kernel), el=self.el)
+
+        return attempt(_read(self.dtb), self._board, self._kernel, place, run)
+
+    def _board(self, blob: bytes) -> Board:
         firmware = self._firmware()
         try:
-            board = Board.from_dtb(
-                _read(self.dtb),
-                self.memory,
-                bootargs=self.bootargs,
-                cpus=self.cpus,
-                firmware=firmware,
+            return Board.from_dtb(
+                blob, self.memory, bootargs=self.bootargs, cpus=self.cpus, firmware=firmware
             )
         except InputError as error:
-            raise InputError(f"{self.dtb}: {error}") from error
-        kernel = self._kernel(board)
-        cpu = None
-        if self.registers is not None:
-            core, _ = find_cpu(board.cpu_compatible, kernel.arch)
-            cpu = with_registers(core, read_registers(self.registers))
-        with nullcontext(None) if quiet else progress("booting") as step:
-            return boot(
-                board,
-                kernel,
-                replace(self._placement(board, kernel), el=self.el),
-                kaslr_offset=self.kaslr_offset,
-                kaslr_seed=self.kaslr_seed,
-                memstart=self.memstart,
-                cpu=cpu,
-                stop=stop,
-                progress=step,
-            )
+            raise type(error)(f"{self.dtb}: {error}") from error
 
     def command_line(self) -> str:
         """The command line that is asked for, or that of the tree."""

@@ -7,6 +7,7 @@ from importlib.metadata import version
 import click
 
 from ttbr.cli.boot import boot_command
+from ttbr.cli.check import check_command
 from ttbr.cli.config import config_command
 from ttbr.cli.diff import diff_command
 from ttbr.cli.dump import dump_command
@@ -44,6 +45,7 @@ def cli() -> None:
 
 for command in (
     boot_command,
+    check_command,
     layout_command,
     info_command,
     dump_command,

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
-from ttbr.boot.board import Board
-from ttbr.boot.boot import Boot, boot_until_failure, default_kernel
+from ttbr.boot.board import Board, NoMemory
+from ttbr.boot.boot import Boot
 from ttbr.boot.fdt import DeviceTree
 from ttbr.boot.loader import Placement
 from ttbr.errors import InputError, TtbrError
 from ttbr.findings.finding import Found
-from ttbr.kernel.cpu import Cpu
 from ttbr.kernel.kernel import Kernel
 
 
@@ -19,9 +18,8 @@ from ttbr.kernel.kernel import Kernel
 class Attempt:
     """A try to boot a device tree.
 
-    Of ``board``, ``kernel``, ``placement`` and ``boot`` (in this order) everything is None from
-    where it failed on, and ``failure`` says why. A ``boot`` that began and could not go on has
-    its failure too.
+    ``board``, ``kernel`` and ``placement`` are None if the tree has no memory, ``boot`` also if
+    it could not begin; ``failure`` says why, or why a boot that began could not go on.
     """
 
     tree: DeviceTree
@@ -34,40 +32,27 @@ class Attempt:
 
 def attempt(
     blob: bytes,
-    *,
-    memory: Sequence[tuple[int, int]] = (),
-    bootargs: str | None = None,
-    cpus: int | None = None,
-    kernel: Callable[[Board], Kernel] = default_kernel,
+    board: Callable[[bytes], Board],
+    kernel: Callable[[Board], Kernel],
     place: Callable[[Board, Kernel], Placement],
-    cpu: Callable[[Board, Kernel], Cpu | None] = lambda board, kernel: None,
-    kaslr_offset: int = 0,
-    progress: Callable[[str], None] | None = None,
+    run: Callable[[Board, Kernel, Placement], Boot],
 ) -> Attempt:
-    """Boot a device tree as far as it goes; arguments as of `Board.from_dtb` and `boot`.
+    """Boot a device tree as far as it goes.
 
-    ``kernel``, ``place`` and ``cpu`` choose kernel, placement and boot CPU for the board.
-    `InputError` if the bytes are no device tree.
+    The functions make of it what `boot` needs, and boot it (`boot_until_failure`). Errors of the
+    first three are raised, but for a tree without memory.
     """
-    tree = DeviceTree.parse(blob)
-    board = chosen = placement = result = None
-    failure: TtbrError | None = None
     try:
-        board = Board.from_dtb(blob, memory, bootargs=bootargs, cpus=cpus)
-        chosen = kernel(board)
-        placement = place(board, chosen)
-        result = boot_until_failure(
-            board,
-            chosen,
-            placement,
-            kaslr_offset=kaslr_offset,
-            cpu=cpu(board, chosen),
-            progress=progress,
-        )
-        failure = result.failure
+        made = board(blob)
+    except NoMemory as error:
+        return Attempt(DeviceTree.parse(blob), failure=error)
+    chosen = kernel(made)
+    placement = place(made, chosen)
+    try:
+        result = run(made, chosen, placement)
     except InputError as error:
-        failure = error
-    return Attempt(board.tree if board else tree, board, chosen, placement, result, failure)
+        return Attempt(made.tree, made, chosen, placement, failure=error)
+    return Attempt(made.tree, made, chosen, placement, result, result.failure)
 
 
 def of_boot(

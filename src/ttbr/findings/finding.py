@@ -27,7 +27,14 @@ class Bytes(int):
     """A number of bytes, which text shows with a unit."""
 
     def __str__(self) -> str:
-        return size(self)
+        return size(int(self))
+
+
+class Address(int):
+    """A physical address, which text shows in hexadecimal."""
+
+    def __str__(self) -> str:
+        return f"{int(self):#x}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,8 +64,8 @@ class Found:
 
     ``message`` is one plain sentence with the numbers in it, ``fix`` says what to do. ``kernel``
     holds the lines that this kernel would print, letter by letter, without time stamps.
-    ``numbers`` are counts, and sizes as `Bytes`; ``ranges`` are physical (first, last) addresses
-    by what they are.
+    ``numbers`` are counts, sizes as `Bytes` or addresses as `Address`; ``ranges`` are physical
+    (first, last) addresses by what they are.
     """
 
     message: str
@@ -67,6 +74,11 @@ class Found:
     numbers: Mapping[str, int] = field(default_factory=dict)
     ranges: Mapping[str, tuple[int, int]] = field(default_factory=dict)
     places: tuple[Place, ...] = ()
+
+
+def count(number: int, noun: str) -> str:
+    """A number of things: ``1 region``, ``2 regions``."""
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
 
 
 def node(path: str, name: str = "") -> Place:

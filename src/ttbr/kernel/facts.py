@@ -8,7 +8,14 @@ another symbol or option adds it here; the shipped profiles are then made anew b
 SYMBOLS: tuple[str, ...] = (
     # Bounds of the image and of its segments (arch/*/kernel/vmlinux.lds.S).
     *("_text", "stext", "_stext", "_etext", "_sdata", "_data", "_edata", "_end"),
-    *("__start_rodata", "__end_rodata", "__start___ex_table", "__bss_start", "__bss_stop"),
+    *(
+        "__start_rodata",
+        "__start_rodata_section_aligned",
+        "__end_rodata",
+        "__start___ex_table",
+        "__bss_start",
+        "__bss_stop",
+    ),
     *("__init_begin", "__init_end", "__inittext_begin", "__inittext_end", "__initdata_begin"),
     "__initdata_end",
     # Translation tables that are part of the image.
@@ -58,13 +65,18 @@ OPTIONS: tuple[str, ...] = (
     # Debugging and hardening that changes how memory is mapped.
     *("KASAN", "KASAN_GENERIC", "KASAN_SW_TAGS", "KASAN_HW_TAGS", "KFENCE"),
     *("KFENCE_NUM_OBJECTS", "KFENCE_SAMPLE_INTERVAL", "DEBUG_PAGEALLOC"),
-    *("DEBUG_PAGEALLOC_ENABLE_DEFAULT", "DEBUG_LL", "DEBUG_UART_PHYS", "DEBUG_UART_VIRT"),
+    *(
+        "DEBUG_PAGEALLOC_ENABLE_DEFAULT",
+        "STRICT_KERNEL_RWX",
+        "DEBUG_LL",
+        "DEBUG_UART_PHYS",
+        "DEBUG_UART_VIRT",
+    ),
     "SERIAL_EARLYCON",
     # arm: layout, CPU and machine support.
     *("PAGE_OFFSET", "VMSPLIT_3G", "VMSPLIT_3G_OPT", "VMSPLIT_2G", "VMSPLIT_1G", "HIGHMEM"),
     *("ARM_LPAE", "THUMB2_KERNEL", "SMP_ON_UP", "ARM_PATCH_PHYS_VIRT", "PHYS_OFFSET"),
     *("AUTO_ZRELADDR", "XIP_KERNEL", "KUSER_HELPERS", "CPU_V7M", "CPU_TTBR0_PAN", "IO_36"),
-    *("CPU_32v3", "CPU_32v4", "CPU_32v4T", "CPU_32v5"),
     *("CPU_SW_DOMAIN_PAN", "CPU_USE_DOMAINS", "SWP_EMULATE", "PCI", "ARCH_REALTEK"),
     *("ARCH_MULTI_V7", "ARCH_BCM2835", "ARCH_KEYSTONE", "ARCH_HIGHBANK", "ARCH_EXYNOS"),
     *("ARCH_TEGRA", "ARCH_ZYNQ", "ARCH_REALVIEW", "ARCH_HISI", "SOC_IMX6Q"),

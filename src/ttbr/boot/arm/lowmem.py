@@ -41,6 +41,11 @@ def early_vmalloc(asked: int, layout: ArmLayout, memblock: Memblock) -> int:
     return size
 
 
+def lowmem_room(page_offset: int, vmalloc_size: int) -> int:
+    """Bytes between PAGE_OFFSET and the gap below a vmalloc area: what lowmem can have at most."""
+    return VMALLOC_END - vmalloc_size - VMALLOC_OFFSET - page_offset
+
+
 def adjust_lowmem_bounds(
     memblock: Memblock, layout: ArmLayout, phys_offset: int, vmalloc_size: int, *, highmem: bool
 ) -> Lowmem:
@@ -49,7 +54,7 @@ def adjust_lowmem_bounds(
     A first range that is not 2 MiB aligned loses its head to NOMAP. Without HIGHMEM (`highmem`)
     the RAM above is removed. `vmalloc_size` in bytes.
     """
-    vmalloc_limit = VMALLOC_END - vmalloc_size - VMALLOC_OFFSET - layout.page_offset + phys_offset
+    vmalloc_limit = lowmem_room(layout.page_offset, vmalloc_size) + phys_offset
     first = next(iter(memblock.for_each_mem_range()), None)
     if first is not None and first[0] % PMD_SIZE:
         head = -first[0] % PMD_SIZE

@@ -51,13 +51,6 @@ def prepare_page_table(boot: ArmBoot) -> None:
     first = boot.memblock.memory.list[0]
     end = min(first.end, boot.lowmem.limit)
     tables.pmd_clear_range(boot.virtual(end), boot.vmalloc_start)
-    if end // PMD_SIZE * PMD_SIZE < boot.kernel_sec_end:
-        boot.unknown(
-            f"whether the kernel survives prepare_page_table(): its first memory region ends at "
-            f"{end:#x}, and it clears the mapping of everything above, its own image up to "
-            f"{boot.kernel_sec_end:#x} included; until that is mapped again it lives on what the "
-            "TLB holds (under QEMU it hangs)"
-        )
 
 
 def map_lowmem(boot: ArmBoot) -> None:

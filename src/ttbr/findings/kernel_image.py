@@ -1,0 +1,82 @@
+"""Rules about the kernel's own image and what it is told of caches."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from ttbr.boot.arm.state import ArmBoot
+from ttbr.boot.boot import Boot
+from ttbr.findings.attempt import of_boot
+from ttbr.findings.check import CHECK
+from ttbr.findings.finding import Bytes, Found, Severity, argument, config
+from ttbr.findings.words import said
+from ttbr.format import size
+
+ONLY_POLICY = "Only cachepolicy={policy} supported on ARMv6 and later"
+FORCED = "Forcing write-allocate cache policy for SMP"
+UNALIGNED = "BUG: {name} section {start}-{end} not aligned to {section}"
+
+
+@CHECK.rule(
+    "cache-policy-refused",
+    Severity.WARNING,
+    "cachepolicy= is refused",
+    source="arch/arm/mm/mmu.c: early_cachepolicy, build_mem_type_table",
+    remedy="Take cachepolicy= off the command line: ARMv6 and later keep what the first tables "
+    "had, write-allocate with SMP, write-back without.",
+    example="cachepolicy=writeback on a multi-core Cortex-A15.",
+    kernel=(ONLY_POLICY, FORCED),
+)
+@of_boot
+def cache_policy_refused(boot: Boot) -> Iterable[Found]:
+    """Memory must not be mapped with two policies, and head.S has mapped it with one already."""
+    for line in said(boot, ONLY_POLICY, FORCED):
+        asked = boot.machine.params.last("cachepolicy") or ""
+        kept = line.fields.get("policy", "writealloc")
+        yield Found(
+            f"cachepolicy={asked} is refused: the policy stays {kept}",
+            "take cachepolicy= off the command line",
+            kernel=line.lines,
+            places=(argument(f"cachepolicy={asked}"),),
+        )
+
+
+@CHECK.rule(
+    "sections-unaligned",
+    Severity.WARNING,
+    "parts of the kernel cannot be made read-only or non-executable",
+    source="arch/arm/mm/init.c: set_section_perms",
+    remedy="Build the kernel with CONFIG_STRICT_KERNEL_RWX and the linker script of its tree, "
+    "which aligns these symbols to sections.",
+    example="A System.map with _sdata at 0xc1780000 and CONFIG_STRICT_KERNEL_RWX.",
+    kernel=(UNALIGNED,),
+)
+@of_boot
+def sections_unaligned(boot: Boot) -> Iterable[Found]:
+    """32-bit ARM protects its image by sections: 1 MiB, with LPAE 2 MiB.
+
+    A boundary that is no multiple of that leaves the whole part as it was: writable, executable.
+    """
+    state = boot.machine.arch_state
+    if not isinstance(state, ArmBoot) or not state.config.enabled("STRICT_KERNEL_RWX"):
+        return
+    section, symbols = state.layout.section_size, state.symbols
+    parts = (
+        ("pre-text NX", "", "_stext"),
+        ("init NX", "__init_begin", "_sdata"),
+        ("rodata NX", "__start_rodata_section_aligned", "__init_begin"),
+        ("text/rodata RO", "_stext", "__init_begin"),
+    )
+    for name, first, last in parts:
+        if (first and first not in symbols) or last not in symbols:
+            continue
+        start, end = symbols[first] if first else state.layout.page_offset, symbols[last]
+        if start % section or end % section:
+            yield Found(
+                f"the kernel's part '{name}' from {start:#x} to {end:#x} is not aligned to "
+                f"{size(section)}: it is not protected",
+                "link the kernel with its own linker script and CONFIG_STRICT_KERNEL_RWX",
+                kernel=(f"BUG: {name} section {start:x}-{end:x} not aligned to {section:x}",),
+                numbers={"section": Bytes(section)},
+                places=(config("STRICT_KERNEL_RWX"),),
+            )

@@ -1,0 +1,91 @@
+"""Rules about zones and memory sections."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from ttbr.boot.boot import Boot
+from ttbr.findings.attempt import of_boot
+from ttbr.findings.check import CHECK
+from ttbr.findings.finding import Bytes, Found, Severity, config
+from ttbr.findings.words import said
+from ttbr.format import about
+
+SECTION_START = "Start of range {start} -> {end} exceeds SPARSEMEM max size {limit}"
+SECTION_END = "End of range {start} -> {end} exceeds SPARSEMEM max size {limit}"
+NO_COVERAGE = "memblock: no nodes coverage for {missing} RAM of {total} RAM"
+MOVABLE = "Movable"
+SOURCE = "arch/arm64/mm/init.c: zone_sizes_init; arch/arm/mm/init.c: zone_sizes_init"
+
+
+@CHECK.rule(
+    "zone-empty",
+    Severity.NOTE,
+    "a zone of the kernel has no memory",
+    source=SOURCE,
+    remedy="Nothing, as a rule. A GFP_DMA request then comes from all of memory, and a kernel for "
+    "this board alone can do without the zone (CONFIG_ZONE_DMA, CONFIG_ZONE_DMA32).",
+    example="arm64 with ZONE_DMA and all RAM below 4 GiB: DMA has it all, DMA32 and Normal none.",
+)
+@of_boot
+def zone_empty(boot: Boot) -> Iterable[Found]:
+    """Zones are cut by the DMA limit and by lowmem's end; what lies beyond RAM is empty.
+
+    Without a limit of the device tree's, arm64's ZONE_DMA reaches up to 4 GiB, and on 32-bit ARM
+    ZONE_DMA is all of lowmem where the machine sets no size.
+    """
+    page = boot.machine.kernel.page_size
+    present: dict[str, int] = {}
+    for owner in boot.machine.nodes:
+        for zone in owner.zones:
+            present[zone.name] = present.get(zone.name, 0) + zone.present * page
+    empty = [name for name, amount in present.items() if not amount and name != MOVABLE]
+    if empty:
+        full = ", ".join(f"{name} {about(amount)}" for name, amount in present.items() if amount)
+        yield Found(
+            f"no memory is in {', '.join(f'ZONE_{name.upper()}' for name in empty)} ({full})",
+            "nothing, unless memory was expected there",
+            numbers={name: Bytes(amount) for name, amount in present.items()},
+            places=tuple(config(f"ZONE_{name}") for name in empty if name in ("DMA", "DMA32")),
+        )
+
+
+@CHECK.rule(
+    "beyond-sparsemem",
+    Severity.ERROR,
+    "RAM lies beyond what memory sections can describe",
+    source="mm/sparse.c: mminit_validate_memmodel_limits; MAX_PHYSMEM_BITS",
+    remedy="Use a kernel with more CONFIG_ARM64_PA_BITS, or with FLATMEM on 32-bit ARM.",
+    example="32-bit ARM with LPAE, SPARSEMEM (36 bits) and RAM at 64 GiB.",
+    kernel=(SECTION_START, SECTION_END),
+)
+@of_boot
+def beyond_sparsemem(boot: Boot) -> Iterable[Found]:
+    """Sections exist for MAX_PHYSMEM_BITS of addresses; RAM beyond is not used, with a warning."""
+    for line in said(boot, SECTION_START, SECTION_END):
+        yield Found(
+            f"RAM at pages {line['start']} to {line['end']} is beyond what sections describe",
+            "use a kernel with more physical address bits",
+            kernel=line.lines,
+            places=(config("ARM64_PA_BITS"),),
+        )
+
+
+@CHECK.rule(
+    "node-without-memory",
+    Severity.WARNING,
+    "part of RAM belongs to no NUMA node",
+    source="mm/memblock.c: memblock_validate_numa_coverage (6.8 and later)",
+    remedy="Give every memory node a numa-node-id.",
+    example="Two memory nodes of which one has no numa-node-id.",
+    kernel=(NO_COVERAGE,),
+)
+@of_boot
+def node_without_memory(boot: Boot) -> Iterable[Found]:
+    """With NUMA in the tree every memory range needs a node; else NUMA is given up."""
+    for line in said(boot, NO_COVERAGE):
+        yield Found(
+            f"{line['missing']} of {line['total']} of RAM belong to no NUMA node",
+            "give every memory node a numa-node-id",
+            kernel=line.lines,
+        )

@@ -1,0 +1,141 @@
+"""Findings as text and JSON, and the page about a rule."""
+
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+
+from ttbr.findings import Attempt, Finding, Place, Rule, Severity
+from ttbr.format import hex_value
+
+COLOURS = {Severity.ERROR: "bold red", Severity.WARNING: "yellow", Severity.NOTE: "cyan"}
+INDENT = " " * 9
+
+
+def findings_json(subject: Attempt, findings: Sequence[Finding], file: Path) -> dict[str, Any]:
+    """Everything found, as JSON: ranges in hex with ``last`` inclusive, sizes in bytes."""
+    machine = subject.boot.machine if subject.boot else None
+    return {
+        "file": str(file),
+        "board": None if subject.board is None else {"model": subject.board.model},
+        "kernel": None
+        if subject.kernel is None
+        else {
+            "name": subject.kernel.name,
+            "arch": subject.kernel.arch,
+            "release": str(subject.kernel.release),
+        },
+        "loader": None if subject.placement is None else subject.placement.loader,
+        "stages": [] if subject.boot is None else subject.boot.stages,
+        "counts": {str(severity): count for severity, count in _counts(findings).items()},
+        "findings": [finding_json(finding) for finding in findings],
+        "unknown": list(machine.unknowns) if machine else [],
+    }
+
+
+def finding_json(finding: Finding) -> dict[str, Any]:
+    """One finding as JSON."""
+    found = finding.found
+    return {
+        "code": finding.code,
+        "severity": str(finding.severity),
+        "title": finding.rule.title,
+        "message": found.message,
+        "kernel": list(found.kernel),
+        "numbers": {name: int(value) for name, value in found.numbers.items()},
+        "ranges": {
+            name: {"start": hex_value(first), "last": hex_value(last)}
+            for name, (first, last) in found.ranges.items()
+        },
+        "change": [place_json(place) for place in found.places],
+        "fix": found.fix,
+    }
+
+
+def place_json(place: Place) -> dict[str, str]:
+    """What to change, as JSON: only the fields that say something."""
+    fields = ("node", "property", "argument", "config", "loader")
+    return {name: getattr(place, name) for name in fields if getattr(place, name)}
+
+
+def print_findings(out: Console, subject: Attempt, findings: Sequence[Finding], file: Path) -> None:
+    """Everything found, as text, the worst first; what the inputs don't tell follows."""
+    about = ""
+    if subject.kernel is not None and subject.placement is not None:
+        kernel = subject.kernel
+        about = f": Linux {kernel.release} ({kernel.name}), loader {subject.placement.loader}"
+    out.print(shown(f"{file}{about}"))
+    for finding in findings:
+        _print_finding(out, finding)
+    counts = _counts(findings)
+    total = ", ".join(
+        f"{counts[severity]} {severity}{'' if counts[severity] == 1 else 's'}"
+        for severity in sorted(Severity, reverse=True)
+    )
+    out.print()
+    out.print(total + ("" if not findings else "; ttbr check --explain CODE says more of each"))
+    unknowns = subject.boot.machine.unknowns if subject.boot else []
+    if unknowns:
+        out.print()
+        out.print("not known from the inputs:")
+        for line in unknowns:
+            out.print(shown(f"- {line}"))
+
+
+def _print_finding(out: Console, finding: Finding) -> None:
+    found = finding.found
+    out.print()
+    out.print(f"{finding.severity!s:<8}", style=COLOURS[finding.severity], end=" ")
+    out.print(shown(f"{finding.code}: {found.message}"))
+    for line in found.kernel:
+        out.print(shown(f"{INDENT}kernel:  {line}"))
+    facts = [f"{name} {value}" for name, value in found.numbers.items()]
+    facts += [
+        f"{name} {hex_value(first)}-{hex_value(last)}"
+        for name, (first, last) in found.ranges.items()
+    ]
+    if facts:
+        out.print(shown(f"{INDENT}numbers: {', '.join(facts)}"))
+    if found.places:
+        out.print(shown(f"{INDENT}change:  {', '.join(map(str, found.places))}"))
+    out.print(shown(f"{INDENT}fix:     {found.fix}"))
+
+
+def print_rule(out: Console, rule: Rule) -> None:
+    """The page about a rule."""
+    out.print(f"{rule.code}: {rule.title}", style="bold")
+    out.print(f"severity: {rule.severity}")
+    _section(out, "What it means", rule.text)
+    if rule.kernel:
+        _section(out, "What the kernel prints", "\n".join(rule.kernel))
+    _section(out, "Where in Linux", rule.source)
+    _section(out, "What to do", rule.remedy)
+    _section(out, "Example", rule.example)
+
+
+def print_rules(out: Console, rules: Sequence[Rule]) -> None:
+    """One line for each rule, the worst kinds first."""
+    width = max(len(rule.code) for rule in rules)
+    for rule in sorted(rules, key=lambda rule: (-rule.severity, rule.code)):
+        out.print(f"{rule.severity!s:<8}", style=COLOURS[rule.severity], end=" ")
+        out.print(f"{rule.code:<{width}}  {rule.title}")
+
+
+def shown(text: str) -> str:
+    """Text for a terminal or a log: what would not print, or would break the line, is escaped."""
+    return "".join(
+        char if char.isprintable() else char.encode("unicode_escape").decode() for char in text
+    )
+
+
+def _section(out: Console, heading: str, text: str) -> None:
+    out.print()
+    out.print(heading, style="bold")
+    for line in text.split("\n"):
+        out.print(f"  {line}".rstrip())
+
+
+def _counts(findings: Sequence[Finding]) -> Counter[Severity]:
+    return Counter(finding.severity for finding in findings)
