@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from ttbr.boot.board import c_string, chosen_initrd
-from ttbr.boot.fdt import Property
+from ttbr.boot.fdt import DeviceTree, Property
 from ttbr.boot.machine import Machine
 
 FDT_NOP = (4).to_bytes(4, "big")
@@ -127,3 +127,9 @@ def _root_cells(machine: Machine) -> tuple[int, int]:
 
 def _page_up(address: int, page: int) -> int:
     return (-(-address // page) * page) & U64
+
+
+def machine_name(tree: DeviceTree) -> str | None:
+    """``of_flat_dt_get_machine_name``: the model, or what the board is first compatible with."""
+    found = tree.root.prop("model") or tree.root.prop("compatible")
+    return None if found is None else c_string(found)

@@ -49,12 +49,14 @@ class Event:
 class Message:
     """A line of the kernel's log that the boot would print about memory.
 
-    ``after``: how many events came before it.
+    ``after``: how many events came before it. ``unknown``: what a ``?`` in the text stands for,
+    where the inputs do not determine a figure.
     """
 
     text: str
     stage: str
     after: int = 0
+    unknown: str = ""
 
 
 class EventLog(Sequence[Event]):
@@ -71,9 +73,9 @@ class EventLog(Sequence[Event]):
         logged = self.printing and kind in PRINTED
         self._events.append(Event(kind, start, end, function, self.stage, logged, detail))
 
-    def say(self, text: str) -> None:
-        """Append a message that the kernel prints."""
-        self.messages.append(Message(text, self.stage, len(self._events)))
+    def say(self, text: str, *, unknown: str = "") -> None:
+        """Append a message that the kernel prints; ``unknown``: see `Message`."""
+        self.messages.append(Message(text, self.stage, len(self._events), unknown))
 
     def in_order(self) -> Iterator[Event | Message]:
         """Events and messages together, as they came."""

@@ -8,6 +8,7 @@ from ttbr.boot.board import Board
 from ttbr.boot.events import EventLog
 from ttbr.boot.fdt import DeviceTree
 from ttbr.boot.fdt import Node as TreeNode
+from ttbr.boot.free_all import HandOver
 from ttbr.boot.loader import Placement
 from ttbr.boot.memblock import INIT_REGIONS, Memblock
 from ttbr.boot.params import Params, command_line
@@ -67,12 +68,13 @@ class Machine:
     ``registers``, ``roots`` and the fields below them are what the stages fill: registers by
     architectural name, root tables (physical addresses) by symbol. ``dtb`` is the physical
     address of ``tree``, ``initrd`` (start, size) or None once it is dropped, ``elfcorehdr``
-    likewise. ``nodes`` are the memory nodes and their zones; ``nr_kernel_pages`` and
-    ``nr_all_pages`` what free_area_init() counts for the sizes of hash tables. ``command_line``
-    is what the kernel parses, known after the tree was scanned. ``kaslr_offset`` and ``memstart``
-    are what was observed of arm64's KASLR (None: nothing). ``phys_offset``: the physical
-    address that arm maps at PAGE_OFFSET. ``page_offset``, ``markers`` and ``symbols`` (run-time
-    virtual addresses) go into the images. ``arch_state`` belongs to the architecture's stages.
+    likewise. ``crash_areas``: (start, size) of what crashkernel= got. ``nodes`` are the memory
+    nodes and their zones; ``nr_kernel_pages`` and ``nr_all_pages`` what free_area_init() counts
+    for the sizes of hash tables. ``command_line`` is what the kernel parses, known after the tree
+    was scanned. ``kaslr_offset`` and ``memstart`` are what was observed of arm64's KASLR (None:
+    nothing). ``phys_offset``: the physical address that arm maps at PAGE_OFFSET. ``page_offset``,
+    ``markers`` and ``symbols`` (run-time virtual addresses) go into the images. ``arch_state``
+    belongs to the architecture's stages. ``handed_over`` is what the page allocator got.
     """
 
     board: Board
@@ -96,12 +98,15 @@ class Machine:
     reserved_regions: list[ReservedRegion] = field(default_factory=list)
     cma: CmaState = field(default_factory=CmaState)
     nodes: list[Node] = field(default_factory=list)
+    distances: dict[tuple[int, int], int] = field(default_factory=dict)
     nr_kernel_pages: int = 0
     nr_all_pages: int = 0
+    crash_areas: list[tuple[int, int]] = field(default_factory=list)
     page_offset: int | None = None
     markers: list[tuple[int, str]] = field(default_factory=list)
     symbols: dict[str, int] = field(default_factory=dict)
     arch_state: object = None
+    handed_over: HandOver | None = None
 
     @classmethod
     def hand_over(
@@ -168,6 +173,10 @@ class Machine:
     def link_to_physical(self, address: int) -> int:
         """Physical address of a link-time address of the kernel image."""
         return address - self.kernel.symbols["_text"] + self.placement.kernel
+
+    def node_distance(self, one: int, other: int) -> int:
+        """How far a node is from another: 10 for itself, and 20 where nothing else is known."""
+        return self.distances.get((one, other), 10 if one == other else 20)
 
     def enter(self, stage: str) -> None:
         """Begin a stage: events carry its name from here on."""

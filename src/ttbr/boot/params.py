@@ -26,22 +26,39 @@ def memparse(text: str) -> tuple[int, str]:
     Returns the number of bytes, wrapped to 64 bits, and the rest of the text. A text that begins
     with no number gives 0.
     """
-    found = _NUMBER.match(text)
-    if found is None:
-        value, rest = 0, text
-    else:
-        digits = found.groupdict()
-        if digits["hex"]:
-            value = int(digits["hex"], 16)
-        elif digits["decimal"]:
-            value = int(digits["decimal"])
-        else:
-            value = int(digits["octal"] or "0", 8)
-        rest = text[found.end() :]
+    value, rest = leading_number(text)
     if rest[:1].upper() in _SUFFIX_SHIFTS and rest:
         value <<= _SUFFIX_SHIFTS[rest[0].upper()]
         rest = rest[1:]
     return value & _U64, rest
+
+
+def leading_number(text: str) -> tuple[int, str]:
+    """Read a number such as ``12``, ``0x1f`` or ``017``: its value, or 0, and the rest of the text.
+
+    Source: lib/vsprintf.c: simple_strtoull.
+    """
+    found = _NUMBER.match(text)
+    if found is None:
+        return 0, text
+    digits = found.groupdict()
+    if digits["hex"]:
+        value = int(digits["hex"], 16)
+    elif digits["decimal"]:
+        value = int(digits["decimal"])
+    else:
+        value = int(digits["octal"] or "0", 8)
+    return value, text[found.end() :]
+
+
+def kstrtobool(text: str | None) -> bool | None:
+    """What a yes or a no means (lib/kstrtox.c: kstrtobool); None for what it refuses."""
+    lowered = (text or "").lower()
+    if lowered[:1] in ("y", "t", "1") or lowered[:2] == "on":
+        return True
+    if lowered[:1] in ("n", "f", "0") or lowered[:2] == "of":
+        return False
+    return None
 
 
 def split_arguments(text: str) -> list[tuple[str, str | None]]:

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import click
 
+from ttbr.boot.iomem import iomem as resources
 from ttbr.cli.boards import Request, board_options
 from ttbr.cli.output import console, json_option, print_json, progress
 from ttbr.cli.what_if import against_option, compare, run_sweep, sweep_options
@@ -11,6 +12,9 @@ from ttbr.errors import InputError
 from ttbr.memory.save import save_core
 from ttbr.recover.note import image_note
 from ttbr.report.boot import boot_json, print_boot, print_events
+from ttbr.report.dmesg import dmesg as kernel_log
+from ttbr.report.dmesg import dmesg_json
+from ttbr.report.iomem import iomem_json, iomem_lines
 
 
 @click.command(
@@ -26,8 +30,10 @@ Examples:
   ttbr boot a.dtb --against b.dtb
   ttbr boot board.dtb --against '--memory 512M --bootargs "cma=64M"'
   ttbr boot board32.dtb --sweep memory=512M,1G,2G --sweep vmalloc=240M,512M
+  ttbr boot board.dtb --dmesg                 # what the kernel will say about memory
+  ttbr boot board.dtb --iomem                 # /proc/iomem's part about RAM
 \b
-Stages: handoff, head, early_map, fixmap, memblock, paging_init.""",
+Stages: handoff, head, early_map, fixmap, memblock, paging_init, bootmem_init, mm_init.""",
 )
 @board_options
 @click.option("--stage", metavar="NAME", help="Stop after this stage (default: the last).")
@@ -39,6 +45,10 @@ Stages: handoff, head, early_map, fixmap, memblock, paging_init.""",
 )
 @against_option
 @sweep_options
+@click.option(
+    "--dmesg", is_flag=True, help="Print the kernel's log lines about memory; ? is not determined."
+)
+@click.option("--iomem", is_flag=True, help="Print what /proc/iomem will say about RAM.")
 @json_option
 def boot_command(
     request: Request,
@@ -48,6 +58,8 @@ def boot_command(
     against: str | None,
     sweep: tuple[str, ...],
     as_csv: bool,
+    dmesg: bool,
+    iomem: bool,
     as_json: bool,
 ) -> None:
     """Boot Linux on BOARD.dtb, from the loader's hand-over to the final page tables.
@@ -73,9 +85,20 @@ def boot_command(
             image = result.images[reached]
             save_core(save, image.memory, [image_note(image)], image.arch)
     if as_json:
-        print_json(boot_json(result, reached, events=events))
+        words: dict[str, object] = {}
+        if dmesg:
+            words["dmesg"] = dmesg_json(result.machine)
+        if iomem:
+            words["iomem"] = iomem_json(resources(result.machine))
+        print_json(words or boot_json(result, reached, events=events))
         return
     out = console()
+    if dmesg or iomem:
+        lines = [text for text, _ in kernel_log(result.machine)] if dmesg else []
+        lines += iomem_lines(resources(result.machine)) if iomem else []
+        for line in lines:
+            out.print(line, soft_wrap=True)
+        return
     print_boot(out, result, reached)
     if events:
         print_events(out, result)

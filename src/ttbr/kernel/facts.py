@@ -42,6 +42,12 @@ SYMBOLS: tuple[str, ...] = (
     *("sparse_buffer_fini", "sparse_buffer_free", "sparse_buffer_alloc"),
     *("__earlyonly_bootmem_alloc", "request_standard_resources", "reserve_crashkernel_low"),
     *("arch_reserve_crashkernel", "kvm_hyp_reserve"),
+    # start_kernel() behind setup_arch(): per-CPU data, the parts of the image in the line about
+    # memory, and functions that may be inlined.
+    *("__per_cpu_start", "__per_cpu_end", "_sinittext", "_einittext", "__end_rodata"),
+    *("setup_command_line", "print_unknown_bootoptions", "pcpu_build_alloc_info", "pcpu_fc_alloc"),
+    *("pcpu_fc_free", "pcpu_free_alloc_info", "pcpu_alloc_alloc_info", "swiotlb_memblock_alloc"),
+    *("alloc_node_page_ext", "free_memmap", "free_unused_memmap"),
     # Functions whose sizes tell what was put into them (`Kernel.inlined`), and their neighbours.
     *("memblock_phys_free", "memblock_free", "__next_mem_pfn_range", "memblock_setclr_flag"),
     r"memblock_add_range(\.\w+)*",
@@ -105,6 +111,15 @@ OPTIONS: tuple[str, ...] = (
     *("MEMORY_ISOLATION", "MUTEX_SPIN_ON_OWNER", "NUMA_BALANCING", "OF_DYNAMIC", "OF_KOBJ"),
     *("PAGE_EXTENSION", "PAGE_IDLE_FLAG", "PREEMPT_RT", "SHADOW_CALL_STACK"),
     *("SWAP", "UNACCEPTED_MEMORY", "ZONE_DEVICE", "ZSMALLOC", "ZSWAP"),
+    # start_kernel(): per-CPU memory, the log, debugging and hardening, bounce buffers.
+    *("MODULES", "RANDOM_KMALLOC_CACHES", "MEM_ALLOC_PROFILING", "PERCPU_STATS"),
+    *("MEMCG_KMEM", "LOG_BUF_SHIFT", "LOG_CPU_MAX_BUF_SHIFT", "BOOT_CONFIG", "BOOT_CONFIG_FORCE"),
+    *("INIT_ENV_ARG_LIMIT", "PAGE_OWNER", "PAGE_POISONING"),
+    *("INIT_ON_ALLOC_DEFAULT_ON", "INIT_ON_FREE_DEFAULT_ON", "INIT_STACK_ALL_PATTERN"),
+    *("INIT_STACK_ALL_ZERO", "GCC_PLUGIN_STRUCTLEAK_BYREF_ALL", "GCC_PLUGIN_STRUCTLEAK_BYREF"),
+    *("GCC_PLUGIN_STRUCTLEAK_USER", "STACKDEPOT", "STACKDEPOT_ALWAYS_INIT", "DEBUG_KMEMLEAK"),
+    *("SLUB_DEBUG", "DMA_BOUNCE_UNALIGNED_KMALLOC", "SWIOTLB", "DEFERRED_STRUCT_PAGE_INIT"),
+    "SHUFFLE_PAGE_ALLOCATOR",
     # Early consoles, whose registers the fixmap maps.
     *("SERIAL_AMBA_PL011_CONSOLE", "SERIAL_8250_CONSOLE", "SERIAL_8250_BCM2835AUX"),
     *("SERIAL_8250_OMAP", "SERIAL_8250_MT6577", "SERIAL_8250_UNIPHIER", "SERIAL_MESON_CONSOLE"),

@@ -315,7 +315,57 @@ _ENTRIES = {
     ),
 }
 
+_START_KERNEL = {
+    "percpu_early_20k": Behaviour(
+        "20 KiB of per-CPU memory are kept for allocations before slab, not 12",
+        "include/linux/percpu.h: PERCPU_DYNAMIC_EARLY_SIZE",
+        since=(6, 2),
+    ),
+    "zonelists_in_mm_core_init": Behaviour(
+        "zonelists are built after the early hash tables; before, as soon as CPUs have memory",
+        "mm/mm_init.c: mm_core_init; 6.1 init/main.c: start_kernel",
+        since=(6, 4),
+    ),
+    "fallback_skips_memoryless": Behaviour(
+        "a node without memory is not the first in its own fallback order",
+        "mm/page_alloc.c: find_next_best_node",
+        since=(6, 7),
+    ),
+    "swiotlb_areas_limited": Behaviour(
+        "areas that a small bounce buffer has no room for are not allocated",
+        "kernel/dma/swiotlb.c: swiotlb_init_remap",
+        since=(6, 5),
+    ),
+    "kfence_metadata_from_memblock": Behaviour(
+        "what describes KFENCE's objects comes from memblock; before, it was a static array",
+        "mm/kfence/core.c: kfence_alloc_pool_and_metadata",
+        since=(6, 6),
+    ),
+    "stackdepot_buckets_are_lists": Behaviour(
+        "a bucket of the stack depot is a list head, not zeroed, and the kernel says that it makes "
+        "the table",
+        "lib/stackdepot.c: stack_depot_early_init",
+        since=(6, 9),
+    ),
+    "slab_debug_parameter": Behaviour(
+        "slub_debug= has a second name, slab_debug=",
+        "mm/slub.c: setup_slub_debug",
+        since=(6, 9),
+    ),
+    "reserved_regions_get_nodes": Behaviour(
+        "at the hand-over reserved regions are split at the bounds of memory regions and get nodes",
+        "mm/memblock.c: memmap_init_reserved_pages",
+        since=(6, 5),
+    ),
+    "memory_line_at_the_end": Behaviour(
+        "the line about memory is printed when all pages are initialised and drivers come next; "
+        "before, as soon as the page allocator has its memory",
+        "mm/mm_init.c: page_alloc_init_late; 6.1 init/main.c: mm_init",
+        since=(6, 11),
+    ),
+}
+
 BEHAVIOURS: Mapping[str, Behaviour] = MappingProxyType(
-    _COMMON | _EFI | _PROCESSES | _ARM64 | _ARM | _ENTRIES
+    _COMMON | _EFI | _PROCESSES | _ARM64 | _ARM | _ENTRIES | _START_KERNEL
 )
 """Every named difference between releases. Adding one is adding a row to a table above."""

@@ -147,9 +147,43 @@ _LRU_GEN: Struct = (
     *(F("long", "lru_tiers"), F("u8")),
 )
 
+_START_KERNEL: dict[str, Struct] = {
+    # mm/percpu-internal.h, include/linux/percpu.h
+    "pcpu_block_md": (F("int", 8),),
+    "pcpu_alloc_info": (F("long", 7), F("int")),
+    "pcpu_group_info": (F("int"), F("long"), F("ptr")),
+    # kernel/printk/printk_ringbuffer.h, include/linux/dev_printk.h
+    "prb_desc": (F("long", 3),),
+    "printk_info": (F("u64", 2), F("short"), F("u8", 2), F("int"), F("u8", 64)),
+    # kernel/dma/swiotlb.c
+    "io_tlb_slot": (F("phys"), F("long"), F("int")),
+    "io_tlb_area": (F("long"), F("int"), F("spinlock")),
+    # mm/kfence/kfence.h
+    "kfence_track": (F("int", 2), F("u64"), F("int"), F("long", 64)),
+    "kfence_metadata": (
+        *(F("list_head"), F("ptr", 2), F("raw_spinlock"), F("int"), F("long", 4)),
+        *(F("kfence_track", 2), F("int"), F("ptr", when="MEMCG")),
+        F("ptr", when="MEMCG&MEM_ALLOC_PROFILING"),
+    ),
+}
+
+# struct pcpu_chunk up to the bitmap at its end, by what lies between.
+_CHUNK_START: Struct = (
+    *(F("int", when="PERCPU_STATS"), F("long", when="PERCPU_STATS")),
+    *(F("list_head"), F("int"), F("pcpu_block_md")),
+)
+_CHUNK_MIDDLE: Struct = (F("ptr", 3), F("u8", 2), F("int", 2))
+_CHUNK_END: Struct = (F("int", 3), F("long", 0))
+_PAGE_OWNER: Struct = (F("short", 2), F("int", 3), F("u64", 2), F("u8", 16), F("int", 2))
+
 _KOBJECT: Struct = (F("ptr"), F("list_head"), F("ptr", 4), F("int"))
 _RELEASE = F("delayed_work", when="DEBUG_KOBJECT_RELEASE")
 _OLD: dict[str, Struct] = {
+    "pcpu_chunk": (
+        *(*_CHUNK_START, F("ptr", 2), *_CHUNK_MIDDLE),
+        *(F("ptr", when="MEMCG_KMEM"), *_CHUNK_END),
+    ),
+    "page_owner": _PAGE_OWNER,
     "kobject": (*_KOBJECT, _RELEASE, F("int")),
     "bin_attribute": (F("attribute"), F("long"), F("ptr", 5)),
     "zone": (
@@ -178,6 +212,11 @@ _OLD: dict[str, Struct] = {
 }
 
 _NEW: dict[str, Struct] = {
+    "pcpu_chunk": (
+        *(*_CHUNK_START, F("ptr"), F(CACHELINE), F("ptr"), *_CHUNK_MIDDLE),
+        *(F("ptr", when="MEMCG|MEM_ALLOC_PROFILING"), *_CHUNK_END),
+    ),
+    "page_owner": (*_PAGE_OWNER, F("int", 2)),
     "kobject": (*_KOBJECT, F("int"), _RELEASE),
     "bin_attribute": (F("attribute"), F("long"), F("ptr", 6)),
     "zone": (

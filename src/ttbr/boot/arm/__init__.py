@@ -7,6 +7,7 @@ from collections.abc import Callable
 from ttbr.boot.arm import late_setup, setup
 from ttbr.boot.arm.bootmem_init import bootmem_init as arm_bootmem_init
 from ttbr.boot.arm.head import create_page_tables, enable_mmu
+from ttbr.boot.arm.mem_init import hand_over
 from ttbr.boot.arm.memblock_init import arm_memblock_init
 from ttbr.boot.arm.paging_init import paging_init as arm_paging_init
 from ttbr.boot.arm.state import start, state
@@ -65,6 +66,11 @@ def bootmem_init(machine: Machine) -> None:
     late_setup.reserve_crashkernel(boot)
 
 
+def mm_init(machine: Machine) -> None:
+    """start_kernel() behind setup_arch(), until the page allocator has all memory."""
+    hand_over(state(machine))
+
+
 STAGES: tuple[tuple[str, Callable[[Machine], None]], ...] = (
     ("head", head),
     ("early_map", early_map),
@@ -72,5 +78,6 @@ STAGES: tuple[tuple[str, Callable[[Machine], None]], ...] = (
     ("memblock", memblock),
     ("paging_init", paging_init),
     ("bootmem_init", bootmem_init),
+    ("mm_init", mm_init),
 )
 """The stages behind the hand-off in order, by their names."""

@@ -64,3 +64,4 @@ def reserve_crashkernel(boot: ArmBoot) -> None:
         f"(System RAM: {total // M}MB)"
     )
     boot.crash_area = (base, size)
+    boot.machine.crash_areas.append(boot.crash_area)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from ttbr.boot.arm.lowmem import adjust_lowmem_bounds, early_vmalloc
 from ttbr.boot.arm.mem_types import build_mem_type_table, cache_policy
-from ttbr.boot.early_fdt import early_init_dt_scan
+from ttbr.boot.early_fdt import early_init_dt_scan, machine_name
 from ttbr.boot.earlycon import find_earlycon
 from ttbr.boot.params import memparse
 from ttbr.errors import InputError
@@ -42,6 +42,7 @@ def setup_machine_fdt(boot: ArmBoot) -> None:
     chosen = boot.tree.find("/chosen")
     if chosen is not None and chosen.prop("linux,uefi-system-table") is not None:
         raise InputError("a boot through UEFI is not covered on 32-bit ARM")
+    boot.memblock.log.say(f"OF: fdt: Machine model: {machine_name(boot.tree) or '(null)'}")
     early_init_dt_scan(boot.machine)
 
 

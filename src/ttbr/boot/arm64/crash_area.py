@@ -63,3 +63,4 @@ def reserve_crashkernel(state: Arm64) -> None:
         f"crashkernel reserved: {found:#018x} - {found + size:#018x} ({size >> 20} MB)"
     )
     state.crash_area = (found, size)
+    state.machine.crash_areas.append(state.crash_area)

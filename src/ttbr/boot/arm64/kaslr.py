@@ -83,6 +83,20 @@ def from_seed(state: Arm64, seed: int) -> tuple[int, int]:
     return offset, offset & SEED16
 
 
+def report(state: Arm64) -> None:
+    """kaslr_init(): the line about whether the kernel is randomised."""
+    machine = state.machine
+    if not machine.kernel.config.enabled("RANDOMIZE_BASE"):
+        return
+    early = machine.kernel.release.has("arm64_early_map_in_c")
+    if early_params(machine).given("nokaslr"):
+        machine.log.say("KASLR disabled on command line")
+    elif state.kaslr_offset < (MIN_KIMG_ALIGN if early else 1):
+        machine.log.say("KASLR disabled due to lack of seed")
+    else:
+        machine.log.say("KASLR enabled")
+
+
 def uses_non_global(state: Arm64) -> bool:
     """Whether kernel mappings get nG from here on, because KASLR will want KPTI."""
     machine = state.machine

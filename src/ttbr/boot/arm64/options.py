@@ -1,15 +1,14 @@
 """Early parameters that decide how arm64 maps memory.
 
 Source: asm/setup.h (arch_parse_debug_rodata), mm/pageattr.c (can_set_direct_map), mm/mmu.c
-(kfence_early_init), mm/debug_page_alloc.c, lib/kstrtox.c (kstrtobool),
-lib/cmdline.c (get_option).
+(kfence_early_init), mm/debug_page_alloc.c, lib/cmdline.c (get_option).
 """
 
 from __future__ import annotations
 
 import re
 
-from ttbr.boot.params import Params, memparse
+from ttbr.boot.params import Params, kstrtobool, memparse
 from ttbr.kernel.config import Config
 
 OPTION = re.compile(r"-?(0x[0-9a-f]+|[0-9]+)", re.IGNORECASE)  # what get_option() reads
@@ -35,23 +34,13 @@ def kfence_early(params: Params, config: Config) -> bool:
     return early
 
 
-def _truth(text: str | None) -> bool | None:
-    """kstrtobool; None for what it refuses."""
-    lowered = (text or "").lower()
-    if lowered[:1] in ("y", "t", "1") or lowered[:2] == "on":
-        return True
-    if lowered[:1] in ("n", "f", "0") or lowered[:2] == "of":
-        return False
-    return None
-
-
 def debug_pagealloc(params: Params, config: Config) -> bool:
     """Whether freed pages get unmapped (debug_pagealloc=)."""
     if not config.enabled("DEBUG_PAGEALLOC"):
         return False
     enabled = config.enabled("DEBUG_PAGEALLOC_ENABLE_DEFAULT")
     for value in params.all("debug_pagealloc"):
-        parsed = _truth(value)
+        parsed = kstrtobool(value)
         enabled = enabled if parsed is None else parsed
     return enabled
 

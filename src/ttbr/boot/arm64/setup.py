@@ -10,7 +10,7 @@ from ttbr.boot.arm64.fixmap import early_fixmap_init, fdt_address, fixmap_remap_
 from ttbr.boot.arm64.head import set_ttbr0
 from ttbr.boot.arm64.state import Arm64
 from ttbr.boot.arm64.tables import Span
-from ttbr.boot.early_fdt import early_init_dt_scan
+from ttbr.boot.early_fdt import early_init_dt_scan, machine_name
 from ttbr.boot.earlycon import find_earlycon
 from ttbr.boot.efi.efi_init import efi_init
 
@@ -22,6 +22,8 @@ def fixmap(state: Arm64) -> None:
         early_fixmap_init(state)
         fixmap_remap_fdt(state, state.protections.kernel)
         state.non_global = kaslr.uses_non_global(state)
+    else:
+        kaslr.report(state)
     early_fixmap_init(state)
     setup_machine_fdt(state)
     machine.parse_early_param()
@@ -44,6 +46,9 @@ def setup_machine_fdt(state: Arm64) -> None:
     fixmap_remap_fdt(state, state.protections.kernel_ro)
     virt = fdt_address(state)
     state.mapped(Span(virt, machine.dtb, size), "fixmap_remap_fdt", "PAGE_KERNEL_RO")
+    name = machine_name(machine.tree)
+    if name is not None:
+        machine.log.say(f"Machine model: {name}")
 
 
 def cpu_uninstall_idmap(state: Arm64) -> None:

@@ -1,0 +1,151 @@
+"""memblock_free_all() and free_highpages(): memory goes over to the page allocator.
+
+Source: mm/memblock.c, mm/mm_init.c (6.1: mm/page_alloc.c), arch/arm/mm/init.c.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from ttbr.boot.buddy import FreeBlocks, ZoneLists, columns
+from ttbr.kernel.pageblock import max_page_order, pageblock_bytes
+from ttbr.kernel.structs import section_shift, struct_size
+
+if TYPE_CHECKING:
+    from ttbr.boot.machine import Machine
+    from ttbr.boot.zones import Node, Zone
+
+HIGHMEM = "HighMem"
+
+
+@dataclass(frozen=True, slots=True)
+class HandOver:
+    """What the page allocator got.
+
+    ``free``: its lists. ``totalram``: pages that count as RAM in use or free, also those whose
+    struct page waits for a later moment (``deferred``). ``highmem``: those of them in highmem.
+    """
+
+    free: FreeBlocks
+    totalram: int
+    highmem: int
+    deferred: int
+
+
+def memblock_free_all(machine: Machine) -> HandOver:
+    """Give all free memory away, lowmem first, and set `Zone.managed`."""
+    kernel, memblock = machine.kernel, machine.memblock
+    _free_unused_memmap(machine)
+    if kernel.release.has("reserved_regions_get_nodes"):
+        for region in list(memblock.memory.list):
+            memblock.set_node(region.base, region.size, memblock.reserved, region.nid)
+    max_order = max_page_order(kernel)
+    made = [(n.number, ZoneLists(z, max_order)) for n in machine.nodes for z in n.zones]
+    by_zone = {id(found.zone): found for _, found in made}
+    max_low = _max_low_pfn(machine)
+    deferred_from = {node.number: first_deferred_pfn(machine, node) for node in machine.nodes}
+    page = kernel.page_size
+    totalram = highmem = deferred = 0
+    for base, behind in memblock.free_ranges():
+        start, end = -(-base // page), min(behind // page, max_low)
+        if start < end:
+            totalram += end - start
+        for node, zone, low, high in _pieces(machine, start, end):
+            stop = min(high, max(low, deferred_from[node.number]))
+            by_zone[id(zone)].free_range(low, stop, to_tail=True)
+            deferred += high - stop
+    if kernel.config.enabled("HIGHMEM"):
+        for base, behind in memblock.free_ranges():
+            start, end = max(-(-base // page), max_low), behind // page
+            if start < end:
+                highmem += end - start
+            for _, zone, low, high in _pieces(machine, start, end):
+                by_zone[id(zone)].free_range(low, high, to_tail=False)
+    for _, found in made:
+        found.zone.managed = found.pages
+    return HandOver(columns(made), totalram + highmem, highmem, deferred)
+
+
+def _pieces(machine: Machine, start: int, end: int) -> list[tuple[Node, Zone, int, int]]:
+    """The parts of a frame range by node and zone, ascending."""
+    found = []
+    for node in machine.nodes:
+        for zone in node.zones:
+            low, high = max(start, zone.start_pfn), min(end, zone.end_pfn)
+            if zone.present and low < high:
+                found.append((node, zone, low, high))
+    found.sort(key=lambda piece: piece[2])
+    return found
+
+
+def _max_low_pfn(machine: Machine) -> int:
+    """max_low_pfn: the frame behind the last one with a linear address."""
+    zones = [zone for node in machine.nodes for zone in node.zones if zone.spanned]
+    high = [zone.start_pfn for zone in zones if zone.name == HIGHMEM]
+    return min(high) if high else max(zone.end_pfn for zone in zones)
+
+
+def first_deferred_pfn(machine: Machine, node: Node) -> int:
+    """From where on a node's struct pages are made later (DEFERRED_STRUCT_PAGE_INIT).
+
+    The zone that reaches the end of the node gets a section's worth of pages, and what is left of
+    the section in which they end; zones below it are complete.
+    """
+    none = 1 << 64
+    config = machine.kernel.config
+    if not config.enabled("DEFERRED_STRUCT_PAGE_INIT"):
+        return none
+    if config.enabled("PAGE_EXTENSION") and machine.params.given("early_page_ext"):
+        return none
+    section = (1 << section_shift(machine.kernel)) // machine.kernel.page_size
+    page = machine.kernel.page_size
+    ranges = [
+        (-(-region.base // page), region.end // page)
+        for region in machine.memblock.memory.list
+        if region.nid in (node.number, -1)
+    ]
+    for zone in node.zones:
+        if not zone.spanned or zone.end_pfn < node.end_pfn:
+            continue
+        made = 0
+        for low, high in ranges:
+            start, end = max(low, zone.start_pfn), min(high, zone.end_pfn)
+            if start >= end:
+                continue
+            # The first section boundary after more than a section's worth was made.
+            enough = start + max(section - made, 0)
+            boundary = -(-enough // section) * section
+            if boundary < end:
+                return boundary
+            made += end - start
+    return none
+
+
+def _free_unused_memmap(machine: Machine) -> None:
+    """free_unused_memmap() of arm: what describes the holes between banks is not needed."""
+    kernel, memblock = machine.kernel, machine.memblock
+    if kernel.arch != "arm" or kernel.config.enabled("SPARSEMEM"):
+        return
+    node = machine.nodes[0]
+    if node.mem_map is None:
+        return
+    page, block = kernel.page_size, pageblock_bytes(kernel) // kernel.page_size
+    described = struct_size(kernel, "page")
+    first = node.start_pfn // (1 << max_page_order(kernel)) * (1 << max_page_order(kernel))
+    previous = 0
+    for region in memblock.memory.list:
+        start, end = -(-region.base // page), region.end // page
+        if start >= end:
+            continue
+        start = start // block * block
+        if previous and previous < start:
+            low = node.mem_map + (previous - first) * described
+            high = node.mem_map + (start - first) * described
+            low, high = -(-low // page) * page, high // page * page
+            if low < high:
+                function = kernel.caller(
+                    "free_memmap", "free_unused_memmap", "memblock_free_all", tail=1
+                )
+                memblock.phys_free(low, high - low, function)
+        previous = -(-end // block) * block

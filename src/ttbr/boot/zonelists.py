@@ -1,0 +1,73 @@
+"""build_all_zonelists(): the lines about nodes, zones and grouping by mobility.
+
+Source: mm/page_alloc.c; include/linux/mmzone.h: enum migratetype.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from ttbr.boot.possible_cpus import PossibleCpu
+from ttbr.kernel.pageblock import pageblock_bytes
+
+if TYPE_CHECKING:
+    from ttbr.boot.machine import Machine
+
+MOVABLE = "Movable"
+
+
+def build_all_zonelists(machine: Machine, cpus: list[PossibleCpu]) -> None:
+    """Fallback orders (NUMA), the count of zonelists, and how pages will be grouped."""
+    config, say = machine.kernel.config, machine.log.say
+    numa = config.enabled("NUMA")
+    if numa:
+        load: dict[int, int] = {}
+        for node in machine.nodes:
+            order = _fallback_order(machine, node.number, load, cpus)
+            say(f"Fallback order for Node {node.number}: {''.join(f'{n} ' for n in order)}")
+    # What zones count as managed until memblock frees their pages.
+    if machine.kernel.release.has("kernel_pages_are_free_memory"):
+        total = sum(node.present for node in machine.nodes)
+    else:
+        total = machine.nr_all_pages
+    block = pageblock_bytes(machine.kernel) // machine.kernel.page_size
+    # Unmovable, movable, reclaimable, reserved for high orders; contiguous, isolated.
+    types = 4 + config.enabled("CMA") + config.enabled("MEMORY_ISOLATION")
+    grouping = "off" if total < block * types else "on"
+    online = len(machine.nodes)
+    say(f"Built {online} zonelists, mobility grouping {grouping}.  Total pages: {total}")
+    if numa:
+        populated = [
+            zone.name
+            for node in machine.nodes
+            for zone in node.zones
+            if zone.present and zone.name != MOVABLE
+        ]
+        names = [zone.name for zone in machine.nodes[0].zones]
+        say(f"Policy zone: {max(populated or names[:1], key=names.index)}")
+
+
+def _fallback_order(
+    machine: Machine, local: int, load: dict[int, int], cpus: list[PossibleCpu]
+) -> list[int]:
+    """build_zonelists(): nodes from the nearest on; one that others prefer already comes later."""
+    with_memory = [node.number for node in machine.nodes if node.present]
+    order: list[int] = []
+    previous = local
+    first = local in with_memory or not machine.kernel.release.has("fallback_skips_memoryless")
+    if first:
+        order.append(local)
+    online = {cpus[0].node}  # the others are not up yet
+    distance = machine.node_distance
+    while left := [n for n in with_memory if n not in order]:
+
+        def value(node: int) -> tuple[int, int, int]:
+            penalty = (node < local) + (node in online)
+            return distance(local, node) + penalty, load.get(node, 0), node
+
+        best = min(left, key=value)
+        if distance(local, best) != distance(local, previous):
+            load[best] = load.get(best, 0) + 1
+        order.append(best)
+        previous = best
+    return order

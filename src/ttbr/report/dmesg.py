@@ -1,0 +1,38 @@
+"""The kernel's log about memory, as this boot would print it: without timestamps."""
+
+from collections.abc import Iterator
+
+from ttbr.boot.events import Message
+from ttbr.boot.machine import Machine
+
+OFFSETS = "+?/?"
+WHERE = "how far in the function the call is, and how long the function"
+
+
+def dmesg(machine: Machine) -> Iterator[tuple[str, str]]:
+    """(line, what a ``?`` in it stands for) in the kernel's order; the second mostly empty.
+
+    With ``memblock=debug`` every call of memblock is a line, and a request for memory one more.
+    """
+    pa = machine.memblock.pa
+    for entry in machine.log.in_order():
+        if isinstance(entry, Message):
+            yield _escaped(entry.text), entry.unknown
+        elif entry.logged:
+            if entry.detail:
+                yield entry.detail + OFFSETS, WHERE
+            span = f"{pa(entry.start)}-{pa(entry.end)}"
+            yield f"{entry.kind}: [{span}] {entry.function}{OFFSETS}", WHERE
+
+
+def _escaped(text: str) -> str:
+    """Control characters, which names in a device tree may hold, as /dev/kmsg shows them."""
+    return "".join(c if c.isprintable() or c == "\t" else f"\\x{ord(c):02x}" for c in text)
+
+
+def dmesg_json(machine: Machine) -> list[dict[str, str]]:
+    """The same as JSON: ``text``, and ``unknown`` where a part of it is not determined."""
+    return [
+        {"text": text, "unknown": unknown} if unknown else {"text": text}
+        for text, unknown in dmesg(machine)
+    ]

@@ -1,0 +1,82 @@
+"""Any recording's boot, predicted; and the state of memblock that a recording had."""
+
+from __future__ import annotations
+
+import functools
+import pathlib
+from types import ModuleType
+
+from forward_arm64 import Recording
+from memory_log import behind_setup_arch, boot_log, events
+
+from ttbr.boot.board import Board
+from ttbr.boot.boot import Boot, boot
+from ttbr.boot.loader import custom
+from ttbr.boot.machine import Machine
+from ttbr.boot.regions import Regions
+from ttbr.kernel.kernel import Kernel
+
+
+def cases(truth: ModuleType | None) -> list[str]:
+    """The recordings with stages, which have the memory of the hand-over."""
+    if truth is None:
+        return ["absent"]
+    found = []
+    for case in truth.cases():
+        try:
+            stages = truth.stages(case)
+        except FileNotFoundError:
+            continue
+        if any(stage["stage"] == "mem_init-end" for stage in stages):
+            found.append(case)
+    return found
+
+
+@functools.lru_cache(maxsize=2)
+def predicted(truth: ModuleType, case: str) -> Boot:
+    """The boot to its end."""
+    return run(truth, case, None)
+
+
+def run(truth: ModuleType, case: str, stop: str | None) -> Boot:
+    """The boot of a recording up to a stage; the tree is the one that lay in its RAM."""
+    recording = Recording(truth, case)
+    entry = recording.registers("head-entry")
+    if "x0" in entry:
+        at, blob = recording.handed_over
+        board = Board.from_dtb(blob)
+        placement = custom(board, recording.kernel_at, at)
+        return boot(board, recording.kernel, placement, cpu=recording.cpu, stop=stop)
+    at = entry["r2"]
+    read = next(reader for stage, reader in recording.memory() if stage == "head-entry")
+    blob = read(at, int.from_bytes(read(at + 4, 4), "big"))
+    folder = pathlib.Path(truth.HERE) / case
+    kernel = Kernel.from_files(folder / "config.gz", folder / "System.map.zst")
+    board = Board.from_dtb(blob)
+    return boot(board, kernel, custom(board, entry["pc"], at), stop=stop)
+
+
+def with_recorded_memblock(truth: ModuleType, case: str) -> Machine:
+    """The model at the end of setup_arch(), what is reserved being as the recording's log has it.
+
+    So what follows is held against the recording whatever the stages before may have missed.
+    """
+    machine = run(truth, case, "bootmem_init").machine
+    lines = boot_log(truth, case)
+    logged = events(lines[: behind_setup_arch(lines)])
+    replayed = run(truth, case, "paging_init").machine
+    done = [e for e in replayed.log if e.logged]
+    replayed.memblock.allow_resize()
+    for kind, start, end, function in logged[len(done) :]:
+        call = {
+            "memblock_reserve": replayed.memblock.reserve,
+            "memblock_phys_free": replayed.memblock.phys_free,
+        }[kind]
+        call(start, end - start + 1, function)
+    take(machine.memblock.reserved, replayed.memblock.reserved)
+    return machine
+
+
+def take(to: Regions, of: Regions) -> None:
+    """Copy one array's regions into another."""
+    to.list[:] = of.list

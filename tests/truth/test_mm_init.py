@@ -1,0 +1,123 @@
+"""From the end of setup_arch() to the page allocator, against recordings.
+
+Twice: from what the recording had reserved by then, and from the model's own prediction of it.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable
+from types import ModuleType
+
+import pytest
+from conftest import load_truth
+from forward import cases, predicted, with_recorded_memblock
+from free_lists import kernel_memory
+from memory_log import (
+    about_memory,
+    behind_setup_arch,
+    boot_log,
+    events,
+    same,
+    until_hand_over,
+)
+
+from ttbr.boot.boot import STAGES
+from ttbr.boot.machine import Machine
+
+STAGE = "mm_init"
+CASES = cases(load_truth())
+STARTS = {"recorded": "from the recorded reservations", "own": "from the model's own"}
+
+
+@functools.lru_cache(maxsize=4)
+def handed_over(truth: ModuleType, case: str, start: str) -> Machine:
+    """The machine whose page allocator has all memory."""
+    if start == "own":
+        return predicted(truth, case).machine
+    machine = with_recorded_memblock(truth, case)
+    machine.enter(STAGE)
+    dict(STAGES[machine.kernel.arch])[STAGE](machine)
+    return machine
+
+
+@pytest.mark.parametrize("start", STARTS)
+@pytest.mark.parametrize("case", CASES)
+def test_memblock_events_to_the_hand_over(
+    truth: ModuleType, case: str, start: str, say: Callable[[str], None]
+) -> None:
+    machine = handed_over(truth, case, start)
+    lines = until_hand_over(boot_log(truth, case))
+    real = events(lines[behind_setup_arch(lines) :])
+    mine = [
+        (e.kind, e.start, e.end, e.function) for e in machine.log if e.logged and e.stage == STAGE
+    ]
+    equal = sum(a == b for a, b in zip(mine, real, strict=False))
+    say(
+        f"{case} mm_init {STARTS[start]}: {len(real)} memblock lines compared, {equal} equal, "
+        f"{len(mine)} predicted"
+    )
+    assert len(real) > 20
+    # A log that the recorder did not keep to its end says nothing about the rest.
+    whole = any(line.startswith("mem auto-init") for line in lines)
+    assert mine[: len(real)] == real
+    assert not whole or len(mine) == len(real)
+
+
+@pytest.mark.parametrize("start", STARTS)
+@pytest.mark.parametrize("case", CASES)
+def test_free_lists_and_zones_at_the_hand_over(
+    truth: ModuleType, case: str, start: str, say: Callable[[str], None]
+) -> None:
+    machine = handed_over(truth, case, start)
+    symbols = {
+        name: machine.kernel.symbols[name] + machine.kaslr_offset
+        for name in ("contig_page_data", "node_data", "mem_map")
+        if name in machine.kernel.symbols
+    }
+    kernel = kernel_memory(truth, case, symbols)
+    real = kernel.free_lists()
+    got = machine.handed_over
+    assert got is not None
+    mine: dict[tuple[int, str, int, int], list[int]] = {}
+    columns = (got.free.pfn, got.free.order, got.free.zone, got.free.migratetype)
+    for pfn, order, zone, kind in zip(*(c.tolist() for c in columns), strict=True):
+        mine.setdefault((*got.free.zones[zone], order, kind), []).append(pfn)
+    blocks = sum(map(len, real.values()))
+    equal = sum(len(set(mine.get(key, ())) & set(found)) for key, found in real.items())
+    in_order = sum(mine.get(key) == found for key, found in real.items())
+    say(
+        f"{case} free lists {STARTS[start]}: {blocks} blocks compared, {equal} equal, "
+        f"{len(got.free.pfn)} predicted; {len(real)} lists, {in_order} in the same order"
+    )
+    by_name = {(n.number, z.name): z for n in machine.nodes for z in n.zones}
+    figures = 0
+    for node, name, address in kernel.zones():
+        zone = by_name[node, name]
+        predicted_figures = {
+            "zone_start_pfn": zone.start_pfn,
+            "spanned_pages": zone.spanned,
+            "present_pages": zone.present,
+            "managed_pages": zone.managed,
+        }
+        assert {n: kernel.figure(address, n) for n in predicted_figures} == predicted_figures
+        figures += len(predicted_figures)
+    say(f"{case} zones {STARTS[start]}: {figures} figures compared, {figures} equal")
+    assert mine == real
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_every_line_about_memory(truth: ModuleType, case: str, say: Callable[[str], None]) -> None:
+    """What ``ttbr boot --dmesg`` prints is what the kernel printed, in order."""
+    from ttbr.report.dmesg import dmesg
+
+    real = about_memory(boot_log(truth, case))
+    mine = [text for text, _ in dmesg(predicted(truth, case).machine)]
+    equal = sum(same(a, b) for a, b in zip(mine, real, strict=False))
+    with_unknown = sum("?" in a.replace("+?/?", "") for a in mine)
+    say(
+        f"{case} dmesg: {len(real)} lines about memory compared, {equal} equal "
+        f"({with_unknown} with a figure that is not determined), {len(mine)} predicted"
+    )
+    for index, (a, b) in enumerate(zip(mine, real, strict=False)):
+        assert same(a, b), f"line {index}: '{a}' is really '{b}'"
