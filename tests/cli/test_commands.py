@@ -123,7 +123,7 @@ def test_layout_draws_top_down(ttbr: Run, examples: Path) -> None:
 @pytest.mark.parametrize("board", [ARM64, ARM32])
 def test_info_of_a_prediction(ttbr: Run, predictions: Saved, board: str) -> None:
     info = ttbr("info", predictions[board], "--json").json
-    assert info["stage"] in ("paging_init", "bootmem_init")
+    assert info["stage"] in ("paging_init", "mm_init")
     assert info["release"].startswith("6.1")
     assert [root["root"] for root in info["roots"]] == ["kernel", "user"]
     text = ttbr("info", predictions[board])

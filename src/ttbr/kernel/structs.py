@@ -245,8 +245,8 @@ _NEW: dict[str, Struct] = {
     ),
 }
 
-STRUCTS_OF_6_1: Mapping[str, Struct] = _LOCKS | _DEVICE_TREE | _MEMORY | _OLD
-STRUCTS_OF_6_12: Mapping[str, Struct] = _LOCKS | _DEVICE_TREE | _MEMORY | _NEW
+STRUCTS_OF_6_1: Mapping[str, Struct] = _LOCKS | _DEVICE_TREE | _MEMORY | _START_KERNEL | _OLD
+STRUCTS_OF_6_12: Mapping[str, Struct] = _LOCKS | _DEVICE_TREE | _MEMORY | _START_KERNEL | _NEW
 
 # Array lengths as sums: a constant, and options that add to it.
 _MIGRATE_TYPES = (4, {"CMA": 1, "MEMORY_ISOLATION": 1})
