@@ -72,8 +72,11 @@ def boot_command(
     of them does not boot).
     """
     if against is not None or sweep or as_csv:
-        if save is not None or events or (against is not None and (sweep or as_csv)):
-            raise InputError("--against and --sweep: one of them, without --save and --events")
+        printed = events or dmesg or iomem
+        if save is not None or printed or (against is not None and (sweep or as_csv)):
+            raise InputError(
+                "--against and --sweep: one of them, without --save, --events, --dmesg and --iomem"
+            )
         if against is not None:
             compare(request, against, stage, as_json=as_json)
         run_sweep(request, sweep, stage, as_csv=as_csv, as_json=as_json)

@@ -35,7 +35,7 @@ def choose_offset(state: Arm64) -> None:
             f"they must be equal modulo {MIN_KIMG_ALIGN:#x}"
         )
     randomized = wanted - wanted % MIN_KIMG_ALIGN
-    refused = kaslr_disabled(state.overrides, bootargs(machine), kernel.config, kernel.release)
+    refused = _refused(state)
     possible = kernel.config.enabled("RANDOMIZE_BASE") and not refused
     if randomized and not possible:
         reason = "nokaslr is on its command line" if refused else "it has no RANDOMIZE_BASE"
@@ -43,6 +43,12 @@ def choose_offset(state: Arm64) -> None:
     if possible:
         randomized = _randomized(state, randomized)
     state.kaslr_offset = machine.kaslr_offset = randomized | low
+
+
+def _refused(state: Arm64) -> bool:
+    """Whether the command line keeps the kernel where it is."""
+    kernel, line = state.machine.kernel, bootargs(state.machine)
+    return kaslr_disabled(state.overrides, line, kernel.config, kernel.release)
 
 
 def _randomized(state: Arm64, observed: int) -> int:
@@ -89,7 +95,7 @@ def report(state: Arm64) -> None:
     if not machine.kernel.config.enabled("RANDOMIZE_BASE"):
         return
     early = machine.kernel.release.has("arm64_early_map_in_c")
-    if early_params(machine).given("nokaslr"):
+    if _refused(state):
         machine.log.say("KASLR disabled on command line")
     elif state.kaslr_offset < (MIN_KIMG_ALIGN if early else 1):
         machine.log.say("KASLR disabled due to lack of seed")
