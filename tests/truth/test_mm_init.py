@@ -27,7 +27,7 @@ from ttbr.boot.machine import Machine
 
 STAGE = "mm_init"
 CASES = [case for case in cases(load_truth()) if not case.startswith(("arm64", "board-raspi3"))]
-STARTS = {"recorded": "from the recorded reservations"}
+STARTS = {"recorded": "from the recorded reservations", "own": "from the model's own"}
 
 
 @functools.lru_cache(maxsize=4)

@@ -25,9 +25,14 @@ def alloc_node_mem_map(machine: Machine, node: Node) -> None:
     block = 1 << max_page_order(machine.kernel)
     first, behind = node.start_pfn // block * block, -(-node.end_pfn // block) * block
     size = (behind - first) * struct_size(machine.kernel, "page")
-    # memmap_alloc() jumps to memblock: the return address is its caller's.
+    # memmap_alloc() jumps to memblock, so that the return address is its caller's; but not where
+    # wide addresses need more stack than it got itself.
     function = machine.kernel.caller(
-        "memmap_alloc", "alloc_node_mem_map", "free_area_init_node", "free_area_init", tail=1
+        "memmap_alloc",
+        "alloc_node_mem_map",
+        "free_area_init_node",
+        "free_area_init",
+        tail=1 if machine.kernel.phys_bits == 32 else 0,
     )
     memblock = machine.memblock
     node.mem_map = memblock.alloc_try_nid_raw(size, memblock.cache_line, function, nid=node.number)
