@@ -17,14 +17,16 @@ from ttbr.boot.regions import Regions
 from ttbr.kernel.kernel import Kernel
 
 
-def cases(truth: ModuleType | None) -> list[str]:
-    """The recordings with stages, which have the memory of the hand-over."""
+def cases(truth: ModuleType | None, needed: str | None = None) -> list[str]:
+    """The recordings with stages, which have the memory of the hand-over; and the file ``needed``."""
     if truth is None:
         return ["absent"]
     found = []
     for case in truth.cases():
         try:
             stages = truth.stages(case)
+            if needed is not None:
+                truth.data(case, needed)
         except FileNotFoundError:
             continue
         if any(stage["stage"] == "mem_init-end" for stage in stages):

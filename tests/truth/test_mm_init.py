@@ -6,6 +6,7 @@ Twice: from what the recording had reserved by then, and from the model's own pr
 from __future__ import annotations
 
 import functools
+import re
 from collections.abc import Callable
 from types import ModuleType
 
@@ -27,6 +28,8 @@ from ttbr.boot.machine import Machine
 
 STAGE = "mm_init"
 CASES = [case for case in cases(load_truth()) if not case.startswith(("arm64", "board-raspi3"))]
+# Boards were recorded without a user space, so without its view.
+RUNNING = [case for case in cases(load_truth(), "zoneinfo.txt") if case in CASES]
 STARTS = {"recorded": "from the recorded reservations", "own": "from the model's own"}
 
 
@@ -121,3 +124,58 @@ def test_every_line_about_memory(truth: ModuleType, case: str, say: Callable[[st
     )
     for index, (a, b) in enumerate(zip(mine, real, strict=False)):
         assert same(a, b), f"line {index}: '{a}' is really '{b}'"
+
+
+@pytest.mark.parametrize("case", RUNNING)
+def test_managed_pages_when_the_kernel_is_up(
+    truth: ModuleType, case: str, say: Callable[[str], None]
+) -> None:
+    """/proc/zoneinfo of the running kernel: what came later is accounted for to the page."""
+    from ttbr.boot.when_up import when_up
+
+    text = truth.text(case, "zoneinfo.txt")
+    real = {}
+    for node, name, body in re.findall(r"Node (\d+), zone +(\w+)\n(.*?)(?=\nNode|\Z)", text, re.S):
+        figures = dict(re.findall(r"^ +(start_pfn:|spanned|present|managed) +(\d+)", body, re.M))
+        if int(figures["present"]):
+            real[int(node), name] = {k.strip(":"): int(v) for k, v in figures.items()}
+    mine = {
+        (up.node, up.zone.name): {
+            "start_pfn": up.zone.start_pfn,
+            "spanned": up.zone.spanned,
+            "present": up.zone.present,
+            "managed": up.managed,
+        }
+        for up in when_up(predicted(truth, case).machine)
+    }
+    count = sum(map(len, real.values()))
+    equal = sum(mine.get(z, {}).get(k) == v for z, row in real.items() for k, v in row.items())
+    say(f"{case} zoneinfo: {count} figures compared, {equal} equal")
+    assert mine == real
+
+
+@pytest.mark.parametrize("case", RUNNING)
+def test_iomem_when_the_kernel_is_up(
+    truth: ModuleType, case: str, say: Callable[[str], None]
+) -> None:
+    """System RAM, the image, reserved and crash areas persist; drivers' lines are not ours."""
+    from ttbr.boot.iomem import iomem
+    from ttbr.report.iomem import iomem_lines
+
+    real = about_ram(truth.text(case, "iomem.txt"))
+    mine = iomem_lines(iomem(predicted(truth, case).machine))
+    equal = len([line for line in mine if line in real])
+    say(f"{case} iomem: {len(real)} lines compared, {equal} equal, {len(mine)} predicted")
+    assert mine == real
+
+
+def about_ram(text: str) -> list[str]:
+    """The lines about RAM and reserved memory, and those nested in them."""
+    kept: list[str] = []
+    inside = False
+    for line in text.splitlines():
+        if not line.startswith(" "):
+            inside = line.partition(" : ")[2] in ("System RAM", "reserved", "Crash kernel")
+        if inside:
+            kept.append(line)
+    return kept

@@ -24,13 +24,14 @@ class HandOver:
     """What the page allocator got.
 
     ``free``: its lists. ``totalram``: pages that count as RAM in use or free, also those whose
-    struct page waits for a later moment (``deferred``). ``highmem``: those of them in highmem.
+    struct page waits for a later moment. ``highmem``: those of them in highmem. ``deferred``: the
+    waiting ones, by node and zone.
     """
 
     free: FreeBlocks
     totalram: int
     highmem: int
-    deferred: int
+    deferred: dict[tuple[int, str], int]
 
 
 def memblock_free_all(machine: Machine) -> HandOver:
@@ -46,7 +47,8 @@ def memblock_free_all(machine: Machine) -> HandOver:
     max_low = _max_low_pfn(machine)
     deferred_from = {node.number: first_deferred_pfn(machine, node) for node in machine.nodes}
     page = kernel.page_size
-    totalram = highmem = deferred = 0
+    totalram = highmem = 0
+    deferred: dict[tuple[int, str], int] = {}
     for base, behind in memblock.free_ranges():
         start, end = -(-base // page), min(behind // page, max_low)
         if start < end:
@@ -54,7 +56,9 @@ def memblock_free_all(machine: Machine) -> HandOver:
         for node, zone, low, high in _pieces(machine, start, end):
             stop = min(high, max(low, deferred_from[node.number]))
             by_zone[id(zone)].free_range(low, stop, to_tail=True)
-            deferred += high - stop
+            if stop < high:
+                key = (node.number, zone.name)
+                deferred[key] = deferred.get(key, 0) + high - stop
     if kernel.config.enabled("HIGHMEM"):
         for base, behind in memblock.free_ranges():
             start, end = max(-(-base // page), max_low), behind // page
