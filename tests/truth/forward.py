@@ -18,7 +18,7 @@ from ttbr.kernel.kernel import Kernel
 
 
 def cases(truth: ModuleType | None, needed: str | None = None) -> list[str]:
-    """The recordings with stages, which have the memory of the hand-over; and the file ``needed``."""
+    """The recordings with stages, so with the memory of the hand-over, and the file ``needed``."""
     if truth is None:
         return ["absent"]
     found = []
