@@ -79,6 +79,8 @@ class Memblock:
         """Where allocations without a bound of their own end (exclusive)."""
         self.can_resize = False
         """Whether full arrays grow (memblock_can_resize)."""
+        self.dropped: list[tuple[str, int, int]] = []
+        """(array, base, bytes) of ranges that found no room in a full array, without a word."""
         self._full_panics = full_panics
         self._free_is_named = free_is_named
         self._moved: dict[str, int] = {}  # array → where it is now, once it left the image
@@ -425,6 +427,7 @@ class Memblock:
                     f"the kernel panics: 'memblock: cannot resize {name} array' "
                     f"(more than {capacity} separate ranges)"
                 )
+            self.dropped.append((name, base, size))
             return False
         entry = REGION_SIZES[self.phys_bits]
         old, new = (

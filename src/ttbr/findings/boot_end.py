@@ -11,7 +11,7 @@ from ttbr.boot.loader import faults
 from ttbr.boot.memblock import BootPanic
 from ttbr.findings.attempt import Attempt, of_boot
 from ttbr.findings.check import CHECK
-from ttbr.findings.finding import Found, Severity
+from ttbr.findings.finding import Found, Severity, count, node
 from ttbr.findings.words import said
 
 DOUBLE = "memblock: Failed to double {array} array from {old} to {new} entries !"
@@ -52,18 +52,35 @@ def boot_stops(subject: Attempt) -> Iterable[Found]:
 @CHECK.rule(
     "memblock-full",
     Severity.ERROR,
-    "memblock's array is full and cannot grow",
+    "memblock's array is full: ranges are dropped",
     source="mm/memblock.c: memblock_double_array",
-    remedy="Describe memory and reservations with fewer regions.",
-    example="More than 128 separate reserved regions before the arrays may grow.",
+    remedy="Describe memory and reservations with fewer regions, or use Linux 6.7 or later, which "
+    "panics instead.",
+    example="140 separate reserved regions on 32-bit ARM with Linux 6.1.",
     kernel=(DOUBLE,),
 )
 @of_boot
 def memblock_full(boot: Boot) -> Iterable[Found]:
-    """Each of memblock's arrays holds 128 regions until it may be allocated anew."""
+    """Each of memblock's arrays holds 128 regions (some 64-bit kernels: more) at first.
+
+    They may grow only when the final tables are there. Until then, before Linux 6.7, a range that
+    finds no room is forgotten without a word: RAM that is not used, or is not reserved.
+    """
+    memblock = boot.machine.memblock
+    for array in (memblock.memory, memblock.reserved):
+        lost = [(base, size) for name, base, size in memblock.dropped if name == array.name]
+        if lost:
+            yield Found(
+                f"memblock's {array.name} array holds {array.capacity} regions: "
+                f"{count(len(lost), 'range')} more found no room, the first at {lost[0][0]:#x}",
+                "describe memory and reservations with fewer regions",
+                numbers={"capacity": array.capacity, "dropped": len(lost)},
+                ranges={"first": (lost[0][0], lost[0][0] + max(lost[0][1], 1) - 1)},
+                places=(node("/reserved-memory"), node("/memory")),
+            )
     for line in said(boot, DOUBLE):
         yield Found(
-            f"memblock's {line['array']} array has no room for more than {line['old']} regions",
+            f"memblock's {line['array']} array cannot grow beyond {line['old']} regions",
             "describe memory and reservations with fewer regions",
             kernel=line.lines,
         )

@@ -14,6 +14,14 @@ from ttbr.format import size
 
 ONLY_POLICY = "Only cachepolicy={policy} supported on ARMv6 and later"
 FORCED = "Forcing write-allocate cache policy for SMP"
+PARTS = (
+    ("pre-text NX", "PAGE_OFFSET", "_stext"),
+    ("init NX", "__init_begin", "_sdata"),
+    ("rodata NX", "__start_rodata_section_aligned", "__init_begin"),
+    ("text/rodata RO", "_stext", "__init_begin"),
+)
+"""What the kernel protects: its own name for it, first and last symbol."""
+BOUNDS = ("_stext", "__init_begin", "_sdata", "__start_rodata_section_aligned")
 UNALIGNED = "BUG: {name} section {start}-{end} not aligned to {section}"
 
 
@@ -60,17 +68,13 @@ def sections_unaligned(boot: Boot) -> Iterable[Found]:
     state = boot.machine.arch_state
     if not isinstance(state, ArmBoot) or not state.config.enabled("STRICT_KERNEL_RWX"):
         return
-    section, symbols = state.layout.section_size, state.symbols
-    parts = (
-        ("pre-text NX", "", "_stext"),
-        ("init NX", "__init_begin", "_sdata"),
-        ("rodata NX", "__start_rodata_section_aligned", "__init_begin"),
-        ("text/rodata RO", "_stext", "__init_begin"),
-    )
-    for name, first, last in parts:
-        if (first and first not in symbols) or last not in symbols:
+    section = state.layout.section_size
+    symbols = {name: at for name in BOUNDS if (at := boot.machine.kernel.symbols.unique(name))}
+    symbols["PAGE_OFFSET"] = state.layout.page_offset
+    for name, first, last in PARTS:
+        if first not in symbols or last not in symbols:
             continue
-        start, end = symbols[first] if first else state.layout.page_offset, symbols[last]
+        start, end = symbols[first], symbols[last]
         if start % section or end % section:
             yield Found(
                 f"the kernel's part '{name}' from {start:#x} to {end:#x} is not aligned to "

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from itertools import pairwise
 
 from ttbr.boot.arm.lowmem import lowmem_room
@@ -20,7 +20,6 @@ IGNORED = "Ignoring RAM at {start}-{end}"
 CONSIDER = "Consider using a HIGHMEM enabled kernel."
 TOO_SMALL = "vmalloc area is too small, limiting to {size}MiB"
 TOO_BIG = "vmalloc area is too big, limiting to {size}MiB"
-MAPPERS = ("map_lowmem", "map_kernel", "dma_contiguous_remap")
 
 
 def lowmem_boot(boot: Boot) -> ArmBoot | None:
@@ -136,41 +135,6 @@ def lowmem_hole(boot: Boot) -> Iterable[Found]:
 
 
 @CHECK.rule(
-    "lowmem-unmapped",
-    Severity.ERROR,
-    "RAM below the end of lowmem is not mapped",
-    source="arch/arm/mm/mmu.c: map_lowmem",
-    remedy="Load the kernel to the very start of the bank that it lies in, so that PHYS_OFFSET is "
-    "the bank's start; or join the banks.",
-    example="RAM at 0x40000000, the kernel at 0x48208000, and a second bank behind: the second "
-    "bank has no mapping.",
-)
-@of_boot
-def lowmem_unmapped(boot: Boot) -> Iterable[Found]:
-    """map_lowmem ends at the bank that has the kernel in its middle: later banks are left out.
-
-    The kernel takes them for mapped all the same, and faults at their first use.
-    """
-    state = lowmem_boot(boot)
-    if state is None or "paging_init" not in boot.stages:
-        return
-    mapped = sorted(
-        (state.physical(event.start), state.physical(event.end) + 1)
-        for event in boot.events
-        if event.kind == "map" and event.function in MAPPERS
-    )
-    for base, end in boot.machine.memblock.for_each_mem_range():
-        for low, high in _gaps(base, min(end, state.lowmem.limit), mapped):
-            yield Found(
-                f"{about(high - low)} of lowmem from {low:#x} on have no mapping",
-                "load the kernel to the start of its bank, or join the banks",
-                numbers={"unmapped": Bytes(high - low)},
-                ranges={"unmapped": (low, high - 1)},
-                places=(node("/memory", "reg"),),
-            )
-
-
-@CHECK.rule(
     "memory-head-lost",
     Severity.WARNING,
     "the first bank loses its head",
@@ -243,16 +207,3 @@ def _splits(state: ArmBoot, end: int) -> str:
 
 def _split_places() -> tuple[Place, ...]:
     return tuple(config(option) for option in VMSPLIT)
-
-
-def _gaps(low: int, high: int, mapped: list[tuple[int, int]]) -> Iterator[tuple[int, int]]:
-    """The parts of [low, high) that none of the sorted ranges has."""
-    at = low
-    for start, end in mapped:
-        if start >= high:
-            break
-        if start > at:
-            yield at, start
-        at = max(at, end)
-    if at < high:
-        yield at, high

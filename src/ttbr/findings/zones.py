@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+from ttbr.boot.arm64.memblock_init import phys_mask_shift
+from ttbr.boot.arm64.state import Arm64
 from ttbr.boot.boot import Boot
 from ttbr.findings.attempt import of_boot
 from ttbr.findings.check import CHECK
@@ -11,9 +13,11 @@ from ttbr.findings.finding import Bytes, Found, Severity, config
 from ttbr.findings.words import said
 from ttbr.format import about
 
-SECTION_START = "Start of range {start} -> {end} exceeds SPARSEMEM max size {limit}"
-SECTION_END = "End of range {start} -> {end} exceeds SPARSEMEM max size {limit}"
-NO_COVERAGE = "memblock: no nodes coverage for {missing} RAM of {total} RAM"
+SECTION_START = (
+    "mminit::pfnvalidation Start of range {start} -> {end} exceeds SPARSEMEM max {limit}"
+)
+SECTION_END = "mminit::pfnvalidation End of range {start} -> {end} exceeds SPARSEMEM max {limit}"
+NO_COVERAGE = "NUMA: no nodes coverage for {missing}MB of {total}MB RAM"
 MOVABLE = "Movable"
 SOURCE = "arch/arm64/mm/init.c: zone_sizes_init; arch/arm/mm/init.c: zone_sizes_init"
 
@@ -51,24 +55,38 @@ def zone_empty(boot: Boot) -> Iterable[Found]:
 
 
 @CHECK.rule(
-    "beyond-sparsemem",
+    "memory-beyond-kernel",
     Severity.ERROR,
-    "RAM lies beyond what memory sections can describe",
-    source="mm/sparse.c: mminit_validate_memmodel_limits; MAX_PHYSMEM_BITS",
-    remedy="Use a kernel with more CONFIG_ARM64_PA_BITS, or with FLATMEM on 32-bit ARM.",
-    example="32-bit ARM with LPAE, SPARSEMEM (36 bits) and RAM at 64 GiB.",
+    "RAM lies beyond the kernel's physical addresses",
+    source="arch/arm64/mm/init.c: arm64_memblock_init (PHYS_MASK_SHIFT); mm/sparse.c: "
+    "mminit_validate_memmodel_limits",
+    remedy="Use a kernel with more CONFIG_ARM64_PA_BITS: 52 bits need 64K pages, or since Linux "
+    "6.9 LPA2 and a CPU that has it.",
+    example="A kernel with 48 bits and memory { reg = <0x10000 0x0 0x0 0x40000000>; };",
     kernel=(SECTION_START, SECTION_END),
 )
 @of_boot
-def beyond_sparsemem(boot: Boot) -> Iterable[Found]:
-    """Sections exist for MAX_PHYSMEM_BITS of addresses; RAM beyond is not used, with a warning."""
-    for line in said(boot, SECTION_START, SECTION_END):
-        yield Found(
-            f"RAM at pages {line['start']} to {line['end']} is beyond what sections describe",
-            "use a kernel with more physical address bits",
-            kernel=line.lines,
-            places=(config("ARM64_PA_BITS"),),
-        )
+def memory_beyond_kernel(boot: Boot) -> Iterable[Found]:
+    """arm64 removes RAM that its descriptors cannot name, without a word.
+
+    Memory sections end there, too: their own message, of kernels with CONFIG_DEBUG_MEMORY_INIT, is
+    for architectures that leave such RAM in.
+    """
+    machine, state = boot.machine, boot.machine.arch_state
+    if not isinstance(state, Arm64) or "memblock" not in boot.stages:
+        return
+    end = 1 << phys_mask_shift(state)
+    for bank in machine.board.ram:
+        lost = bank.end - max(bank.base, end)
+        if lost > 0:
+            yield Found(
+                f"{about(lost)} of RAM from {max(bank.base, end):#x} on are beyond the "
+                f"{end.bit_length() - 1} bits of this kernel's physical addresses",
+                "use a kernel with more CONFIG_ARM64_PA_BITS",
+                numbers={"lost": Bytes(lost)},
+                ranges={"lost": (max(bank.base, end), bank.end - 1)},
+                places=(config("ARM64_PA_BITS"),),
+            )
 
 
 @CHECK.rule(

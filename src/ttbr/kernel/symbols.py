@@ -74,6 +74,11 @@ class Symbols(Mapping[str, int]):
         names += [other for other in self._first if other != name and pattern.match(other)]
         return tuple(sorted(address for found in names for address in self.lookup_all(found)))
 
+    def unique(self, name: str) -> int | None:
+        """The address of a name that there is exactly once, else None."""
+        found = self.lookup_all(name)
+        return found[0] if len(found) == 1 else None
+
     def size(self, name: str) -> int:
         """Bytes from a symbol to the next one; 0 for the last, KeyError for none of that name."""
         start = self[name]

@@ -35,7 +35,7 @@ def memblock(state: Arm64) -> None:
             linear = min(linear, 1 << 51)
     align = layout.geometry.memstart_align
 
-    memory.remove(1 << _phys_mask_shift(state), PHYS_ADDR_MAX, FUNCTION)
+    memory.remove(1 << phys_mask_shift(state), PHYS_ADDR_MAX, FUNCTION)
     start = memory.start_of_dram() // align * align
     if memory.end_of_dram() - start > linear:
         machine.log.say("Memory doesn't fit in the linear mapping, VA_BITS too small")
@@ -61,7 +61,7 @@ def memblock(state: Arm64) -> None:
         reserve_crashkernel(state)
 
 
-def _phys_mask_shift(state: Arm64) -> int:
+def phys_mask_shift(state: Arm64) -> int:
     """PHYS_MASK_SHIFT: physical address bits that the kernel's descriptors hold."""
     config = state.machine.kernel.config
     if config.enabled("ARM64_LPA2") and not state.lpa2:
