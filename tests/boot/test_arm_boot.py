@@ -181,6 +181,14 @@ def test_unaligned_first_bank_becomes_a_stub_that_the_kernel_alone_is_mapped_ove
     found = sections(machine, 0xC000_0000, 0xF000_0000)
     assert len(found) == 256
     assert found[0xC010_0000] == RAM + M | 0x1140E, "map_kernel maps from PHYS_OFFSET on"
+    assert [text for text in machine.unknowns if "it is running in" in text]
+    assert not [text for text in run(tree()).unknowns if "it is running in" in text]
+
+
+def test_ecc_is_said_beside_the_cache_policy():
+    for bootargs, words in (("ecc=on", "ECC enabled, Data cache"), ("ecc=off", "Data cache")):
+        said = [message.text for message in run(tree(bootargs=bootargs)).log.messages]
+        assert f"Memory policy: {words} writealloc" in said
 
 
 def test_last_part_of_2m_is_mapped_by_pages():

@@ -50,7 +50,14 @@ def prepare_page_table(boot: ArmBoot) -> None:
     tables.pmd_clear_range(layout.modules_vaddr, layout.page_offset)
     first = boot.memblock.memory.list[0]
     end = min(first.end, boot.lowmem.limit)
-    tables.pmd_clear_range(boot.virtual(end), boot.vmalloc_start)
+    cleared = boot.virtual(end)
+    tables.pmd_clear_range(cleared, boot.vmalloc_start)
+    if cleared < boot.symbol("_end"):
+        boot.unknown(
+            f"the first range of memory, {first.base:#x} to {first.end:#x}, ends before the kernel "
+            "image does: prepare_page_table() clears mappings that it is running in, and the boot "
+            "only goes on if the TLB still holds them (it stops there under QEMU)"
+        )
 
 
 def map_lowmem(boot: ArmBoot) -> None:

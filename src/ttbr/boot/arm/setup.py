@@ -133,7 +133,8 @@ def early_mm_init(boot: ArmBoot) -> None:
     """Decide what each memory type looks like on this CPU."""
     ecc = (boot.machine.params.last("ecc") or "").startswith("on") and not boot.layout.lpae
     boot.mem_types = build_mem_type_table(boot.bits, domains(boot.config), smp=boot.smp, ecc=ecc)
-    boot.memblock.log.say(f"Memory policy: Data cache {cache_policy(boot.smp)}")
+    checked = "ECC enabled, " if ecc else ""
+    boot.memblock.log.say(f"Memory policy: {checked}Data cache {cache_policy(boot.smp)}")
 
 
 def adjust_bounds(boot: ArmBoot) -> None:
