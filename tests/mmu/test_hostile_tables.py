@@ -15,6 +15,8 @@ from ttbr.mmu.tables import FAULTS
 from ttbr.mmu.walk import Budget
 from ttbr.mmu.writer import TableWriter
 
+pytestmark = pytest.mark.usefixtures("kernels")
+
 M = 1 << 20
 BASE = 0x4000_0000
 PAGE = 0x1000

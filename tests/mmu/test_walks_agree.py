@@ -1,6 +1,7 @@
 """One address, many addresses, the whole space and the reverse: four answers, one truth."""
 
 import numpy as np
+import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from random_tables import Tables, tables
@@ -8,6 +9,7 @@ from random_tables import Tables, tables
 from ttbr.mmu.mappings import Mappings
 from ttbr.mmu.tables import FAULTS
 
+pytestmark = pytest.mark.usefixtures("kernels")
 thorough = settings(max_examples=100, suppress_health_check=[HealthCheck.too_slow], deadline=None)
 
 

@@ -132,9 +132,11 @@ class Layout:
 
     def addresses(self, values: NDArray[np.uint64]) -> NDArray[np.uint64]:
         """``address`` of every word of an array of any shape."""
-        result = np.zeros_like(values)
+        in_place = sum(mask for mask, low, lowest in self._pieces if low == lowest)
+        result = values & np.uint64(in_place)
         for mask, low, lowest in self._pieces:
-            result |= (values & np.uint64(mask)) >> np.uint64(low) << np.uint64(lowest)
+            if low != lowest:
+                result |= (values & np.uint64(mask)) >> np.uint64(low) << np.uint64(lowest)
         return result
 
     def place(self, address: int) -> int:

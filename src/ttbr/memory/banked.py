@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from ttbr.memory.extents import Extents, merged
 from ttbr.memory.physical import Bank
+from ttbr.memory.words import Words
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +69,18 @@ class BankedMemory:
             place += 1
         return b"".join(parts)
 
+    def in_place(self, pa: NDArray[np.uint64], count: int, word: int) -> Words | None:
+        """The tables where they lie, if one piece holds them all and they are aligned."""
+        if not len(pa):
+            return None
+        low, high = int(pa.min()), int(pa.max())
+        piece = self._pieces[max(0, bisect_right(self._bases, low) - 1)] if self._pieces else None
+        if piece is None or piece.data is None or low < piece.base:
+            return None
+        if high + count * word > piece.base + piece.size:
+            return None
+        return Words.within(piece.data, (pa - np.uint64(piece.base)).astype(np.int64), count, word)
+
     def read_words(
         self, pa: NDArray[np.uint64], count: int, word: int
     ) -> tuple[NDArray[np.uint64], NDArray[np.bool_]]:
@@ -97,15 +110,9 @@ class BankedMemory:
 def gather_words(
     data: NDArray[np.uint8], offsets: NDArray[np.int64], count: int, word: int
 ) -> NDArray[np.uint64]:
-    """``count`` words from each offset; as rows or words where all are aligned, which is faster."""
-    words = data[: len(data) // word * word].view(f"<u{word}")
-    rows: NDArray[np.unsignedinteger]
-    if not (offsets % (count * word)).any():
-        table = words[: len(words) // count * count].reshape(-1, count)
-        rows = table.take(offsets // (count * word), axis=0)
-        return rows.astype(np.uint64, copy=False)
-    if not (offsets % word).any():
-        rows = sliding_window_view(words, count)[offsets // word]
-        return rows.astype(np.uint64, copy=False)
+    """``count`` words from each offset; faster where all of them are aligned."""
+    words = Words.within(data, offsets, count, word)
+    if words is not None:
+        return words.copied()
     parts: NDArray[np.uint8] = sliding_window_view(data, count * word)[offsets]
     return np.ascontiguousarray(parts).view(f"<u{word}").astype(np.uint64, copy=False)

@@ -51,6 +51,12 @@ class Extents:
         """For which addresses all of the ``size`` (at least 1) bytes from there on are memory."""
         if not self._bases:
             return np.zeros(pa.shape, np.bool_)
+        if len(self._bases) == 1:  # as in most images
+            first, last = self._starts[0], self._lasts[0]
+            if int(last) - int(first) < size - 1:
+                return np.zeros(pa.shape, np.bool_)
+            found: NDArray[np.bool_] = (pa >= first) & (pa <= last - np.uint64(size - 1))
+            return found
         place = np.searchsorted(self._starts, pa, side="right") - 1
         last = self._lasts[np.maximum(place, 0)]
         inside = (place >= 0) & (pa <= last)

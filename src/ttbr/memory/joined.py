@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 
 from ttbr.memory.extents import Extents, merged
 from ttbr.memory.physical import Bank, PhysicalMemory
+from ttbr.memory.words import Words
 
 
 class JoinedMemory:
@@ -51,6 +52,10 @@ class JoinedMemory:
             found.append(self._parts[self._owners[place]].read(at, end - at))
             at, place = end, place + 1
         return b"".join(found)
+
+    def in_place(self, pa: NDArray[np.uint64], count: int, word: int) -> Words | None:
+        """None: the parts have no array in common."""
+        return None
 
     def read_words(
         self, pa: NDArray[np.uint64], count: int, word: int

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from ttbr.memory.banked import gather_words
 from ttbr.memory.extents import Extents
 from ttbr.memory.physical import Bank
+from ttbr.memory.words import Words
 
 CACHE = 128 << 20  # bytes of unpacked blocks that are kept
 
@@ -76,6 +77,10 @@ class PackedMemory:
             start, end = max(base, pa), min(base + len(block), pa + size)
             view[start - pa : end - pa] = block[start - base : end - base].data
         return bytes(data)
+
+    def in_place(self, pa: NDArray[np.uint64], count: int, word: int) -> Words | None:
+        """None: the tables lie packed in the file."""
+        return None
 
     def read_words(
         self, pa: NDArray[np.uint64], count: int, word: int

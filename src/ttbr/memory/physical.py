@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ttbr.errors import TtbrError
+from ttbr.memory.words import Words
 
 BANKS_NAMED = 4
 
@@ -60,6 +61,13 @@ class PhysicalMemory(Protocol):
 
         Returns an array of shape (n, count), and an array of shape (n,) that says which rows are
         wholly inside memory. The other rows are zeros.
+        """
+
+    def in_place(self, pa: NDArray[np.uint64], count: int, word: int) -> Words | None:
+        """The same tables where they lie, without a copy.
+
+        None where that cannot be done for all of them, for whatever reason: then `read_words` is
+        to be asked.
         """
 
     def contains(self, pa: NDArray[np.uint64]) -> NDArray[np.bool_]:

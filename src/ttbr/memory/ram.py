@@ -7,6 +7,7 @@ from numpy.typing import NDArray
 
 from ttbr.memory.extents import Extents, merged
 from ttbr.memory.physical import Bank
+from ttbr.memory.words import Words
 
 PAGE_SHIFT = 12
 PAGE = 1 << PAGE_SHIFT
@@ -71,6 +72,17 @@ class Ram:
         first, last = pa >> PAGE_SHIFT, (pa + size - 1) >> PAGE_SHIFT
         rows = [self._rows.get(frame, 0) for frame in range(first, last + 1)]
         return self._store.pages[rows].reshape(-1)[offset : offset + size].tobytes()
+
+    def in_place(self, pa: NDArray[np.uint64], count: int, word: int) -> Words | None:
+        """The tables where they lie, if none of them crosses a page and all are in a bank."""
+        size = count * word
+        offsets = (pa & np.uint64(OFFSET)).astype(np.int64)
+        if not len(pa) or int(offsets.max()) > PAGE - size:
+            return None
+        if not self._extents.covers(pa, size).all():
+            return None
+        places = self._find(pa >> np.uint64(PAGE_SHIFT)) * PAGE + offsets
+        return Words.within(self._store.pages.reshape(-1), places, count, word)
 
     def read_words(
         self, pa: NDArray[np.uint64], count: int, word: int

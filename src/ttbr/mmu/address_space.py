@@ -9,13 +9,18 @@ from ttbr.arch.regime import TranslationRegime
 from ttbr.memory.physical import OutsideMemory, PhysicalMemory
 from ttbr.mmu.attribute_table import AttributeTable
 from ttbr.mmu.leaves import LEAVES, Leaves
+from ttbr.mmu.many import look_up, walk_many
 from ttbr.mmu.mappings import Mappings
-from ttbr.mmu.tables import FAULT_CODE, Tables
+from ttbr.mmu.tables import Tables
 from ttbr.mmu.translation import Step, Translation, Translations
 from ttbr.mmu.walk import ALL_ADDRESSES, Budget, Walk
 
-# From so many addresses on a walk of the whole space costs less than a walk for each.
-MANY = 1 << 16
+# From so many addresses on it is asked whether a walk of the whole space costs less than a walk for
+# each; a walk for an address costs about as much as looking at so many entries.
+MANY, WORTH = 1 << 12, 1 << 7
+AT_ONCE = 1 << 16  # addresses that are translated together: they stay in the processor's cache
+# Descriptors in a batch that is only scanned, in parts, for its leaves.
+ALL_AT_ONCE = 1 << 21
 
 
 class AddressSpace:
@@ -101,102 +106,34 @@ class AddressSpace:
 
         A few are walked together, one gather from memory a level. For many it is faster to find
         out once what the whole space maps and to look them up there; the answer is the same.
+        Needs room for the result and little more, however many there are.
         """
-        if len(vas) >= MANY:
-            mappings = self.mappings()
-            if mappings.truncated is None:
-                return self._looked_up(vas, mappings)
-        return self._walked(vas)
+        found = Translations.blank(vas, AttributeTable(self.regime))
+        mappings = self._worth_mapping(len(vas))
+        if mappings is not None:
+            found = Translations.blank(vas, mappings.attribute_table)
+        for part in found.parts(AT_ONCE):
+            if mappings is not None:
+                unmapped = look_up(self.regime, mappings, part)
+                part.fault[unmapped], part.level[unmapped] = self._faults(part.va[unmapped])
+            else:
+                walk_many(self.regime, self.root, self.memory, part)
+        return found
 
-    def _looked_up(self, vas: NDArray[np.uint64], mappings: Mappings) -> Translations:
-        """Translate by what the whole space maps; only what is not mapped is walked."""
-        runs = mappings.runs
-        address = self._canonical(vas)
-        row = np.searchsorted(runs.va, address, side="right") - 1
-        mapped = row >= 0
-        mapped[mapped] = address[mapped] <= runs.last[row[mapped]]
-        faults = self._walked(vas[~mapped])
-        pa, size = np.zeros(len(vas), np.uint64), np.zeros(len(vas), np.uint64)
-        fault = np.zeros(len(vas), np.uint8)
-        level = np.empty(len(vas), np.int8)
-        codes = np.full(len(vas), -1, np.int16)
-        fault[~mapped], level[~mapped] = faults.fault, faults.level
-        row = row[mapped]
-        pa[mapped] = runs.pa[row] + (address[mapped] - runs.va[row])
-        level[mapped] = runs.level[row]
-        codes[mapped] = runs.attributes[row]
-        size[mapped] = mappings.attribute_spans[runs.attributes[row]]
-        return Translations(vas, pa, size, fault, level, codes, mappings.attribute_table)
+    def _worth_mapping(self, count: int) -> Mappings | None:
+        """The whole space, if finding it costs less than ``count`` walks."""
+        walk = self.walk()
+        graph = walk.graph if count >= MANY else None
+        if graph is None or graph.entries(graph.reached()) > WORTH * count:
+            return None
+        mappings = self._mapped(walk)
+        return mappings if mappings.truncated is None else None
 
-    def _walked(self, vas: NDArray[np.uint64]) -> Translations:
-        """Translate by walking all addresses together, one gather from memory a level."""
-        regime, fmt = self.regime, self.regime.format
-        count = len(vas)
-        pa = np.zeros(count, np.uint64)
-        size = np.zeros(count, np.uint64)
-        fault = np.zeros(count, np.uint8)
-        levels = np.full(count, regime.fault_level, np.int8)
-        codes = np.full(count, -1, np.int16)
-        table = AttributeTable(regime)
-
-        address = self._canonical(vas)
-        offset = address - np.uint64(regime.base)
-        inside = offset >> np.uint64(regime.input_bits) == 0
-        if regime.disabled:
-            inside[:] = False
-        fault[~inside] = FAULT_CODE[FaultKind.TRANSLATION]
-        live = np.flatnonzero(inside)
-        if self.root >> regime.output_bits:
-            fault[live] = FAULT_CODE[FaultKind.ADDRESS_SIZE]
-            levels[live] = 0
-            live = live[:0]
-        tables = np.full(len(live), self.root, np.uint64)
-        limits = np.zeros(len(live), np.uint16)
-
-        for level in regime.levels:
-            number = level.number
-            index = offset[live] >> np.uint64(level.shift) & np.uint64(level.entries - 1)
-            places = tables + index * np.uint64(fmt.entry_size)
-            words, present = self.memory.read_words(places, 1, fmt.entry_size)
-            desc = words[:, 0]
-            levels[live] = number
-            fault[live[~present]] = FAULT_CODE[FaultKind.EXTERNAL]
-            kinds = fmt.kinds(desc, number)
-            down = present & (kinds == Kind.TABLE)
-            leaf = present & np.isin(kinds, LEAVES)
-            fault[live[present & ~down & ~leaf]] = FAULT_CODE[FaultKind.TRANSLATION]
-
-            if leaf.any():
-                rows, found = live[leaf], desc[leaf]
-                within = address[rows] & np.uint64((1 << level.shift) - 1)
-                out = fmt.output_address(found, number, address[rows] - within) + within
-                good = out >> np.uint64(regime.output_bits) == 0
-                fault[rows[~good]] = FAULT_CODE[FaultKind.ADDRESS_SIZE]
-                rows, found = rows[good], found[good]
-                pa[rows] = out[good]
-                size[rows] = np.uint64(1 << level.shift)
-                bits = fmt.attribute_bits(found, number)
-                codes[rows] = table.encode(bits, number, limits[leaf][good])
-            live = live[down]
-            if not len(live):
-                break
-            tables = fmt.table_address(desc[down], number)
-            limits = limits[down] | fmt.limits(desc[down], number)
-            good = tables >> np.uint64(regime.output_bits) == 0
-            fault[live[~good]] = FAULT_CODE[FaultKind.ADDRESS_SIZE]
-            live, tables, limits = live[good], tables[good], limits[good]
-        known = codes >= 0
-        size[known] = table.spans[codes[known]]
-        return Translations(vas, pa, size, fault, levels, codes, table)
-
-    def _canonical(self, vas: NDArray[np.uint64]) -> NDArray[np.uint64]:
-        """The addresses without a tag in the top byte, where the regime ignores it."""
-        if not self.regime.tbi:
-            return vas
-        distinct, which = np.unique(vas >> np.uint64(55), return_inverse=True)
-        low = np.uint64((1 << 55) - 1)
-        tops = [self.regime.canonical(top << 55) & ~int(low) for top in distinct.tolist()]
-        return np.array(tops, np.uint64)[which] | vas & low
+    def _faults(self, vas: NDArray[np.uint64]) -> tuple[NDArray[np.uint8], NDArray[np.int8]]:
+        """Fault and level of addresses that are not mapped."""
+        found = Translations.blank(vas, AttributeTable(self.regime))
+        walk_many(self.regime, self.root, self.memory, found)
+        return found.fault, found.level
 
     def walk(self, start: int = 0, end: int = 1 << 64, budget: Budget | None = None) -> Walk:
         """A walk through all tables that translate addresses in [``start``, ``end``)."""
@@ -219,8 +156,10 @@ class AddressSpace:
         ``budget`` bounds the tables visited and the rows returned; `Mappings.truncated` says when
         it ended the walk. A row at a limit is not cut: its first address may lie before ``start``.
         """
-        walk = self.walk(start, end, budget)
+        return self._mapped(self.walk(start, end, budget))
+
+    def _mapped(self, walk: Walk) -> Mappings:
         rows = Leaves(self.regime, walk)
-        for batch in walk.batches():
+        for batch in walk.batches(ALL_AT_ONCE):
             rows.add(batch)
         return rows.mappings()

@@ -52,19 +52,23 @@ class AttributeTable:
         change = np.ones(len(bits), np.bool_)
         change[1:] = (bits[1:] != bits[:-1]) | (limits[1:] != limits[:-1])
         heads = np.flatnonzero(change)
+        if len(heads) == 1:
+            return np.full(len(bits), self._code(int(bits[0]), level, int(limits[0])), np.int16)
         distinct_bits, which = np.unique(bits[heads], return_inverse=True)
         pairs = (which.astype(np.uint64) << np.uint64(LIMIT_BITS)) | limits[heads]
         distinct, first, which = np.unique(pairs, return_index=True, return_inverse=True)
-        codes = np.full(len(distinct), -1, np.int16)
+        codes = np.empty(len(distinct), np.int16)
         # In the order of appearance, so that what is kept does not depend on the values.
         for place in np.argsort(first):
             pair = int(distinct[place])
-            key = (
-                int(distinct_bits[pair >> LIMIT_BITS]),
-                level,
-                pair & ((1 << LIMIT_BITS) - 1),
-            )
-            if key in self._index or len(self._index) < MOST_VALUES:
-                codes[place] = self._index.setdefault(key, len(self._index))
+            bits_here = int(distinct_bits[pair >> LIMIT_BITS])
+            codes[place] = self._code(bits_here, level, pair & ((1 << LIMIT_BITS) - 1))
         lengths = np.diff(heads, append=len(bits))
         return np.repeat(codes[which.reshape(-1)], lengths)
+
+    def _code(self, bits: int, level: int, limits: int) -> int:
+        """The index of a value, new where it is; −1 where there are too many."""
+        key = bits, level, limits
+        if key in self._index or len(self._index) < MOST_VALUES:
+            return self._index.setdefault(key, len(self._index))
+        return -1

@@ -3,11 +3,12 @@
 import numpy as np
 from numpy.typing import NDArray
 
-from ttbr.arch.format import Kind
+from ttbr.arch.format import DescriptorFormat, Kind
 from ttbr.arch.regime import TranslationRegime
 from ttbr.mmu.attribute_table import MOST_VALUES, AttributeTable
+from ttbr.mmu.kernels import TYPE_BITS, Found, scan
 from ttbr.mmu.mappings import Mappings
-from ttbr.mmu.runs import Runs, find_runs
+from ttbr.mmu.runs import Runs
 from ttbr.mmu.walk import Batch, Walk
 
 LEAVES = (Kind.BLOCK, Kind.PAGE)
@@ -27,74 +28,89 @@ class Leaves:
 
     def add(self, batch: Batch) -> None:
         """The leaves of some tables of one level."""
+        level = batch.level
+        wanted = _leaf_types(self._regime.format, level.number)
+        if wanted.any():
+            for found in scan(batch.tables, 1 << level.shift, wanted):
+                self._add(batch, found)
+
+    def _add(self, batch: Batch, found: Found) -> None:
+        """Runs of entries that are leaves by their type."""
         level, fmt = batch.level, self._regime.format
-        heads, counts = find_runs(batch.words, 1 << level.shift)
-        if batch.inside is not None:
-            inside = batch.inside.reshape(-1)
-            heads, counts = _apart(heads, counts, inside[heads] & inside[heads + counts - 1])
-            heads, counts = heads[inside[heads]], counts[inside[heads]]
-        kinds = fmt.kinds(batch.words.reshape(-1)[heads], level.number)
-        leaf = np.isin(kinds, LEAVES)
-        if not leaf.any():
+        if batch.bounds is not None:
+            found = _clipped(batch, found, *batch.bounds)
+        found = self._within_budget(batch, found)
+        if not len(found.row):
             return
-        heads, counts = self._joined(batch, heads[leaf], counts[leaf])
-        heads, counts = self._within_budget(batch, heads, counts)
-        if not len(heads):
-            return
-        desc = batch.words.reshape(-1)[heads]
-        row, column = np.divmod(heads, batch.words.shape[1])
-        va = batch.entry_va(row, column)
-        pa = fmt.output_address(desc, level.number, va)
-        bits = fmt.attribute_bits(desc, level.number)
-        codes = self._attributes.encode(bits, level.number, batch.limits[row])
+        found, bits = self._joined(batch, found)
+        va = batch.entry_va(found.row, found.column)
+        pa = fmt.output_address(found.first, level.number, va)
+        codes = self._attributes.encode(bits, level.number, batch.limits[found.row])
         inside = pa >> np.uint64(self._regime.output_bits) == 0
         known = inside & (codes >= 0)
-        self._misdirected += int(counts[~inside].sum())
-        self._unencoded += int(counts[inside & ~known].sum())
-        size = np.full(len(heads), 1 << level.shift, np.uint64)
-        number = np.full(len(heads), level.number, np.int8)
-        runs = Runs(va, pa, counts, size, number, codes, batch.address[row])
-        self._runs.append(runs if known.all() else runs.chosen(known))
+        runs = Runs(
+            va,
+            pa,
+            found.length,
+            np.full(len(va), 1 << level.shift, np.uint64),
+            np.full(len(va), level.number, np.int8),
+            codes,
+            batch.address[found.row],
+        )
+        if not known.all():
+            self._misdirected += int(found.length[~inside].sum())
+            self._unencoded += int(found.length[inside & ~known].sum())
+            runs = runs.chosen(known)
+        self._runs.append(runs)
 
-    def _joined(
-        self, batch: Batch, heads: NDArray[np.intp], counts: NDArray[np.int64]
-    ) -> tuple[NDArray[np.intp], NDArray[np.int64]]:
-        """The runs, but for those in which counting up has left the address field.
+    def _joined(self, batch: Batch, found: Found) -> tuple[Found, NDArray[np.uint64]]:
+        """The runs, but for those whose entries do not map what adjoins alike; and the attribute
+        bits of each.
 
-        There a carry would have changed attributes, or the address no longer fits the regime:
-        such runs, which no kernel makes, are taken apart.
+        Words that count up do not if the count reaches beyond the address field, at its upper end
+        or, in supersections and large pages, at its lower: such runs, which no kernel makes, are
+        taken apart.
         """
-        words, number, fmt = batch.words.reshape(-1), batch.level.number, self._regime.format
-        first, last = words[heads], words[heads + counts - 1]
-        whole = fmt.attribute_bits(first, number) == fmt.attribute_bits(last, number)
-        reach = fmt.output_address(last, number, np.zeros(len(last), np.uint64))
-        whole &= reach >> np.uint64(self._regime.output_bits) == 0
-        whole |= counts == 1
-        return _apart(heads, counts, whole)
+        number, fmt = batch.level.number, self._regime.format
+        ahead = (found.length - 1).astype(np.uint64) << np.uint64(batch.level.shift)
+        last = found.first + ahead
+        bits = fmt.attribute_bits(found.first, number)
+        # Long descriptors have the address in place, from what they map up to bit 39 at least.
+        if fmt.entry_size == 8 and not ((found.first ^ last) >> np.uint64(32)).any():
+            return found, bits
+        va = batch.entry_va(found.row, found.column)
+        whole = bits == fmt.attribute_bits(last, number)
+        pa = fmt.output_address(found.first, number, va)
+        reach = fmt.output_address(last, number, va + ahead)
+        whole &= (reach == pa + ahead) & (reach >> np.uint64(self._regime.output_bits) == 0)
+        whole |= found.length == 1
+        if whole.all():
+            return found, bits
+        found = _apart(found, whole, batch.level.shift)
+        return found, fmt.attribute_bits(found.first, number)
 
-    def _within_budget(
-        self, batch: Batch, heads: NDArray[np.intp], counts: NDArray[np.int64]
-    ) -> tuple[NDArray[np.intp], NDArray[np.int64]]:
+    def _within_budget(self, batch: Batch, found: Found) -> Found:
         """As many leaves as there is room for; what is left out is said, once."""
-        total = int(counts.sum())
+        total = int(found.length.sum())
         if total <= self._room:
             self._room -= total
-            return heads, counts
+            return found
         room, self._room = self._room, -1
         if room < 0:
-            return heads[:0], counts[:0]
-        ends = np.cumsum(counts)
+            return found.upto(0)
+        ends = np.cumsum(found.length)
         cut = int(np.searchsorted(ends, room, side="right"))  # the first run that is not whole
-        kept = room - int(ends[cut] - counts[cut])
-        row, column = np.divmod(heads[cut : cut + 1] + kept, batch.words.shape[1])
-        va = int(batch.entry_va(row, column)[0])
+        kept = room - int(ends[cut] - found.length[cut])
+        here = slice(cut, cut + 1)
+        va = int(batch.entry_va(found.row[here], found.column[here] + kept)[0])
         self._walk.cut(
             f"leaves of level {batch.level.number} from va {va:#x} on left out: more than "
             f"{self._walk.budget.rows} rows"
         )
-        counts = counts[: cut + 1].copy()
-        counts[cut] = kept
-        return heads[: cut + 1][counts > 0], counts[counts > 0]
+        found = found.upto(cut + 1 if kept else cut)
+        if kept:
+            found.length[cut] = kept
+        return found
 
     def mappings(self) -> Mappings:
         """Everything collected, in ascending order of VA."""
@@ -114,16 +130,37 @@ class Leaves:
         )
 
 
-def _apart(
-    heads: NDArray[np.intp], counts: NDArray[np.int64], whole: NDArray[np.bool_]
-) -> tuple[NDArray[np.intp], NDArray[np.int64]]:
+def _leaf_types(fmt: DescriptorFormat, level: int) -> NDArray[np.bool_]:
+    """Which of the four descriptor types are leaves at a level: shape (4,)."""
+    return np.isin(fmt.kinds(np.arange(TYPE_BITS + 1, dtype=np.uint64), level), LEAVES)
+
+
+def _clipped(batch: Batch, found: Found, first: int, last: int) -> Found:
+    """What of the runs translates an address in ``first``…``last``, by whole entries."""
+    shift = np.uint64(batch.level.shift)
+    low = batch.entry_va(found.row, found.column)
+    low_wanted, high_wanted = np.uint64(first), np.uint64(last)
+    skipped = np.where(low < low_wanted, low_wanted - low, 0) >> shift
+    upto = (high_wanted - np.minimum(low, high_wanted)) >> shift
+    end = np.minimum(upto.astype(np.int64) + 1, found.length)
+    length = end - skipped.astype(np.int64)
+    some = (low <= high_wanted) & (length > 0)
+    skipped = skipped[some]
+    return Found(
+        found.row[some],
+        found.column[some] + skipped.astype(np.int64),
+        length[some],
+        found.first[some] + (skipped << shift),
+    )
+
+
+def _apart(found: Found, whole: NDArray[np.bool_], shift: int) -> Found:
     """The runs with those that are not ``whole`` taken apart into single entries."""
-    if whole.all():
-        return heads, counts
-    few = counts[~whole]
-    offsets = heads[~whole] - (np.cumsum(few) - few)
-    entries = np.arange(int(few.sum()), dtype=np.intp) + np.repeat(offsets, few)
-    heads = np.append(heads[whole], entries)
-    counts = np.append(counts[whole], np.ones(len(entries), np.int64))
-    order = np.argsort(heads, kind="stable")
-    return heads[order], counts[order]
+    count = np.where(whole, 1, found.length)
+    within = np.arange(int(count.sum())) - np.repeat(np.cumsum(count) - count, count)
+    return Found(
+        np.repeat(found.row, count),
+        np.repeat(found.column, count) + within,
+        np.repeat(np.where(whole, found.length, 1), count),
+        np.repeat(found.first, count) + (within.astype(np.uint64) << np.uint64(shift)),
+    )

@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 
 from ttbr.arch.attributes import Attributes
 from ttbr.mmu.attribute_table import AttributeTable
+from ttbr.mmu.frame_index import FrameIndex
 from ttbr.mmu.runs import Runs
 from ttbr.mmu.tables import Shared, Tables, Unreadable
 
@@ -97,20 +98,18 @@ class Mappings:
         return replace(self, runs=self.runs.single().chosen(mask))
 
     @cached_property
-    def _by_pa(self) -> list[tuple[int, NDArray[np.uint64], NDArray[np.intp]]]:
-        """For each size: its shift, sorted frame numbers of that size, and the rows they are in.
+    def ranges(self) -> Runs:
+        """The runs, joined where one goes on in the next: what addresses are looked up in."""
+        return self.runs.merged()
 
-        An output address is a multiple of what the descriptor maps, so a physical address lies
-        in a row exactly if it has the row's frame number.
-        """
-        index = []
-        for size in np.unique(self.size):
-            rows = np.flatnonzero(self.size == size)
-            shift = int(size).bit_length() - 1
-            frames = self.pa[rows] >> np.uint64(shift)
-            order = np.argsort(frames, kind="stable")
-            index.append((shift, frames[order], rows[order]))
-        return index
+    @cached_property
+    def range_offsets(self) -> NDArray[np.uint64]:
+        """What has to be added to a virtual address of each range, modulo 2**64."""
+        return self.ranges.pa - self.ranges.va
+
+    @cached_property
+    def _by_pa(self) -> FrameIndex:
+        return FrameIndex(self.ranges)
 
     def reverse(self, pa: int) -> NDArray[np.uint64]:
         """Every virtual address, ascending, that is mapped to the physical address ``pa``."""
@@ -118,22 +117,7 @@ class Mappings:
 
     def reverse_many(self, pas: NDArray[np.uint64]) -> tuple[NDArray[np.intp], NDArray[np.uint64]]:
         """As `reverse`, for many: (index into ``pas``, virtual address), sorted by both."""
-        which: list[NDArray[np.intp]] = [np.zeros(0, np.intp)]
-        found: list[NDArray[np.uint64]] = [np.zeros(0, np.uint64)]
-        for shift, frames, rows in self._by_pa:
-            wanted = pas >> np.uint64(shift)
-            low = np.searchsorted(frames, wanted, side="left")
-            counts = np.searchsorted(frames, wanted, side="right") - low
-            source = np.repeat(np.arange(len(pas)), counts)
-            # 0, 1, 2, … within each address's own run of equal frames
-            within = np.arange(len(source)) - np.repeat(np.cumsum(counts) - counts, counts)
-            hits = rows[np.repeat(low, counts) + within]
-            offset = pas[source] & np.uint64((1 << shift) - 1)
-            which.append(source)
-            found.append(self.va[hits] + offset)
-        index, vas = np.concatenate(which), np.concatenate(found)
-        order = np.lexsort((vas, index))
-        return index[order], vas[order]
+        return self._by_pa.find(pas)
 
     def regions(self, contiguous_pa: bool = True) -> "Regions":
         """Merge rows that follow each other in VA with equal attributes.

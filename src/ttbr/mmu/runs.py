@@ -5,14 +5,11 @@ So whole spaces are found, kept and compared as runs, whose number does not grow
 row for each descriptor is only made where somebody asks for rows.
 """
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
-
-TYPE_BITS = 3
-"""Both types of 00 are invalid, in every format (VMSAv8-64, LPAE and short descriptors)."""
 
 
 @dataclass(frozen=True)
@@ -38,6 +35,8 @@ class Runs:
     @classmethod
     def joined(cls, parts: list["Runs"]) -> "Runs":
         """All runs of the parts in ascending order of VA; no parts make no runs."""
+        if len(parts) == 1 and (parts[0].va[1:] > parts[0].va[:-1]).all():
+            return parts[0]
         word, none = np.zeros(0, np.uint64), np.zeros(0, np.int64)
         empty = cls(word, word, none, word, np.zeros(0, np.int8), np.zeros(0, np.int16), word)
         every = [empty, *parts]
@@ -64,6 +63,21 @@ class Runs:
         """The number of leaves in all runs before each."""
         return np.cumsum(self.leaves) - self.leaves
 
+    def merged(self) -> "Runs":
+        """The same leaves with a run that goes on in the next one joined to it.
+
+        That is in VA and PA, of the same size, level and attributes; ``table`` is the first's.
+        """
+        head = np.ones(len(self), np.bool_)
+        head[1:] = self.va[1:] != self.last[:-1] + np.uint64(1)
+        head[1:] |= self.pa[1:] != self.pa[:-1] + self.bytes[:-1]
+        for column in (self.attributes, self.level, self.size):
+            head[1:] |= column[1:] != column[:-1]
+        first = np.flatnonzero(head)
+        if len(first) == len(self):
+            return self
+        return replace(self.chosen(first), leaves=np.add.reduceat(self.leaves, first))
+
     def stepped(self, column: NDArray[np.uint64]) -> NDArray[np.uint64]:
         """A column of addresses as rows: the address of each leaf."""
         within = np.arange(int(self.leaves.sum()), dtype=np.int64)
@@ -82,20 +96,3 @@ class Runs:
             np.repeat(self.attributes, self.leaves),
             np.repeat(self.table, self.leaves),
         )
-
-
-def find_runs(words: NDArray[np.uint64], step: int) -> tuple[NDArray[np.intp], NDArray[np.int64]]:
-    """Where runs of entries that differ by ``step`` begin, and how many entries each has.
-
-    ``words`` has shape (tables, entries), contiguous; the beginnings index it as if it were flat.
-    Entries that are surely invalid are in no run. One pass over the words with temporary arrays
-    of their size: callers give a few hundred tables at once.
-    """
-    flat = words.reshape(-1)
-    broken = np.empty(len(flat) + 1, np.bool_)
-    np.not_equal(flat[1:] - flat[:-1], np.uint64(step), out=broken[1:-1])
-    broken[:: words.shape[1]] = True  # a run ends with its table
-    heads = np.flatnonzero(broken[:-1])
-    lengths = np.diff(heads, append=len(flat))
-    live = (flat[heads] & np.uint64(TYPE_BITS)) != 0
-    return heads[live], lengths[live]

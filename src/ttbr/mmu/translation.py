@@ -1,5 +1,6 @@
 """The answer to one translation: every step of the walk, and where it ends."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -67,6 +68,34 @@ class Translations:
     level: NDArray[np.int8]
     attributes: NDArray[np.int16]
     attribute_table: AttributeTable
+
+    @classmethod
+    def blank(cls, va: NDArray[np.uint64], table: AttributeTable) -> "Translations":
+        """Columns to be filled in."""
+        count = len(va)
+        return cls(
+            va,
+            np.zeros(count, np.uint64),
+            np.zeros(count, np.uint64),
+            np.zeros(count, np.uint8),
+            np.zeros(count, np.int8),
+            np.full(count, -1, np.int16),
+            table,
+        )
+
+    def parts(self, count: int) -> Iterator["Translations"]:
+        """The same columns in parts of ``count`` rows: what is written there is written here."""
+        for start in range(0, len(self), count):
+            rows = slice(start, start + count)
+            yield Translations(
+                self.va[rows],
+                self.pa[rows],
+                self.size[rows],
+                self.fault[rows],
+                self.level[rows],
+                self.attributes[rows],
+                self.attribute_table,
+            )
 
     def __len__(self) -> int:
         return len(self.va)

@@ -11,7 +11,17 @@ from ttbr.arch.faults import FaultKind
 from ttbr.arch.format import DescriptorFormat, Kind
 from ttbr.arch.regime import Level, TranslationRegime
 from ttbr.memory.physical import PhysicalMemory
-from ttbr.mmu.table_graph import Edges, Indices, Nodes, Reader, TableGraph, build, chunks
+from ttbr.memory.words import Words
+from ttbr.mmu.table_graph import (
+    DESCRIPTORS_AT_ONCE,
+    Edges,
+    Indices,
+    Nodes,
+    Reader,
+    TableGraph,
+    build,
+    chunks,
+)
 from ttbr.mmu.tables import FAULT_CODE, Shared, Tables, Unreadable
 
 ALL_ADDRESSES = (1 << 64) - 1
@@ -51,8 +61,8 @@ class Batch:
     """Some tables of one level with their descriptors, ``n`` tables of ``count`` entries.
 
     ``address``, ``va`` (lowest translated), ``limits`` (inherited from the tables above) have
-    shape (n,); ``words`` and ``inside`` (which entries the range of the walk touches; None for
-    all) have shape (n, count).
+    shape (n,); ``tables`` are their words where they lie. ``bounds``: the first and the last
+    address of the walk's range, None if that is all.
     """
 
     format: DescriptorFormat
@@ -60,8 +70,24 @@ class Batch:
     address: NDArray[np.uint64]
     va: NDArray[np.uint64]
     limits: NDArray[np.uint16]
-    words: NDArray[np.uint64]
-    inside: NDArray[np.bool_] | None
+    tables: Words
+    bounds: tuple[int, int] | None
+
+    @cached_property
+    def words(self) -> NDArray[np.uint64]:
+        """The descriptors in the shape (n, count)."""
+        return self.tables.gathered()
+
+    @cached_property
+    def inside(self) -> NDArray[np.bool_] | None:
+        """Which entries the range of the walk touches, shape (n, count); None for all."""
+        if self.bounds is None:
+            return None
+        first, last = self.bounds
+        offsets = np.arange(self.level.entries, dtype=np.uint64) << np.uint64(self.level.shift)
+        low = self.va[:, None] + offsets
+        high = low + np.uint64((1 << self.level.shift) - 1)
+        return (high >= np.uint64(first)) & (low <= np.uint64(last))
 
     @cached_property
     def kinds(self) -> NDArray[np.uint8]:
@@ -121,22 +147,25 @@ class Walk:
         """Note that something is left out of the result."""
         self._cuts.append(text)
 
-    def batches(self) -> Iterator[Batch]:
+    @cached_property
+    def graph(self) -> TableGraph | None:
+        """The tables that there are; None where nothing is walked at all."""
+        regime = self.regime
+        if self.first > self.last or regime.disabled or self.root >> regime.output_bits:
+            return None
+        tables = Reader(self._in_place, self._gather, self._touched)
+        return build(regime, self.root, tables, self.first, self.last, self.budget.entries)
+
+    def batches(self, at_once: int = DESCRIPTORS_AT_ONCE) -> Iterator[Batch]:
         """The tables of each level, the root's first, each level in ascending order of VA.
 
-        A table is in it as often as it is reached, or, where that is too often, once.
+        A table is in it as often as it is reached, or, where that is too often, once. A batch has
+        about ``at_once`` descriptors at most.
         """
-        regime = self.regime
-        if self.first > self.last:
+        regime, graph = self.regime, self.graph
+        if graph is None:
+            self._nothing_walked()
             return
-        if regime.disabled:
-            self.cut(f"nothing walked: the registers disable walks through {regime.root_register}")
-            return
-        if self.root >> regime.output_bits:
-            self._lose(_column(self.root), _column(regime.base), 0, FaultKind.ADDRESS_SIZE)
-            return
-        tables = Reader(self._gather, self._touched)
-        graph = build(regime, self.root, tables, self.first, self.last, self.budget.entries)
         self._cuts += graph.cut
         listed = self._fold(graph)
         visits = _Visits(np.zeros(1, np.intp), _column(regime.base))
@@ -147,14 +176,32 @@ class Walk:
                 # The descriptors that name them are of the level above, which the hardware reports
                 lost, above = visits.node[~readable], level.number - 1
                 self._lose(nodes.address[lost], visits.va[~readable], above, FaultKind.ADDRESS_SIZE)
-            for chosen in chunks(np.flatnonzero(readable), level):
+            for chosen in chunks(np.flatnonzero(readable), level, at_once):
                 if len(chosen):
                     yield self._read(nodes, visits, chosen, level)
             if depth < len(graph.edges):
-                visits = _visits_below(visits, graph.edges[depth], listed[depth + 1])
+                edges = graph.edges[depth]
+                if graph.is_tree:  # each table has one place, and they are in order
+                    visits = _Visits(edges.child, visits.va[edges.parent] + edges.va_offset)
+                else:
+                    visits = _visits_below(visits, edges, listed[depth + 1])
+
+    def _nothing_walked(self) -> None:
+        regime = self.regime
+        if self.first > self.last:
+            return
+        if regime.disabled:
+            self.cut(f"nothing walked: the registers disable walks through {regime.root_register}")
+        else:
+            self._lose(_column(self.root), _column(regime.base), 0, FaultKind.ADDRESS_SIZE)
 
     def _fold(self, graph: TableGraph) -> list[NDArray[np.int64]]:
-        """How often each node is listed, so that all fits the budget; notes what is shared."""
+        """How often each node is listed, so that all fits the budget; notes what is shared.
+
+        In a tree, where nothing is shared, that is once, and the list is empty.
+        """
+        if graph.is_tree:
+            return []
         reached = listed = graph.reached()
         most = int(max(counts.max() for counts in reached))
         while graph.entries(listed) > self.budget.entries and most > 1:
@@ -190,6 +237,9 @@ class Walk:
         """Tables with zeros where memory does not hold them."""
         return self._words(address, level)[0]
 
+    def _in_place(self, address: NDArray[np.uint64], level: Level) -> Words | None:
+        return self.memory.in_place(address, level.entries, self.regime.format.entry_size)
+
     def _words(
         self, address: NDArray[np.uint64], level: Level
     ) -> tuple[NDArray[np.uint64], NDArray[np.bool_], NDArray[np.bool_]]:
@@ -207,20 +257,22 @@ class Walk:
         """The tables of some visits, each read once; those that memory lacks are noted."""
         node, va = visits.node[chosen], visits.va[chosen]
         address = nodes.address[node]
-        distinct, which = np.unique(address, return_inverse=True)
-        if len(distinct) == len(address):
-            words, whole, some = self._words(address, level)
+        if nodes.tables is not None:
+            tables = nodes.tables.rows(node)
+            self._tables.append((address, va, level))
         else:
+            distinct, which = np.unique(address, return_inverse=True)
             words, whole, some = self._words(distinct, level)
             which = which.reshape(-1)
-            words, whole, some = words[which], whole[which], some[which]
-        if not whole.all():
-            self._lose(address[~whole], va[~whole], level.number, FaultKind.EXTERNAL)
-        self._tables.append((address[some], va[some], level))
-        inside = None
+            tables = Words(words.reshape(-1), which * level.entries, level.entries)
+            whole, some = whole[which], some[which]
+            if not whole.all():
+                self._lose(address[~whole], va[~whole], level.number, FaultKind.EXTERNAL)
+            self._tables.append((address[some], va[some], level))
+        bounds = None
         if self.first > 0 or self.last < ALL_ADDRESSES:
-            inside = self._within(va, level)
-        return Batch(self.regime.format, level, address, va, nodes.limits[node], words, inside)
+            bounds = self.first, self.last
+        return Batch(self.regime.format, level, address, va, nodes.limits[node], tables, bounds)
 
     def _touched(self, address: NDArray[np.uint64], size: int) -> NDArray[np.bool_]:
         """Which tables are partly in memory: a bank may end, or a dump may be cut, within one."""
@@ -235,13 +287,6 @@ class Walk:
         places = address[:, None] + np.arange(count, dtype=np.uint64) * np.uint64(size)
         words, _ = self.memory.read_words(places.reshape(-1), 1, size)
         return words.reshape(-1, count)
-
-    def _within(self, va: NDArray[np.uint64], level: Level) -> NDArray[np.bool_]:
-        """Which entries translate any address of the walk's range."""
-        offsets = np.arange(level.entries, dtype=np.uint64) << np.uint64(level.shift)
-        low = va[:, None] + offsets
-        high = low + np.uint64((1 << level.shift) - 1)
-        return (high >= np.uint64(self.first)) & (low <= np.uint64(self.last))
 
     def _lose(
         self, address: NDArray[np.uint64], va: NDArray[np.uint64], level: int, fault: FaultKind
