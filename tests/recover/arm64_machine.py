@@ -109,7 +109,9 @@ def build(
     ram.write(text_pa + IMAGE_SIZE - 8, stored.to_bytes(8, "little"))
 
     idmap = swapper - 3 * granule
-    lower = _Tables(ram, granule, 48 if va_bits > 39 else va_bits, idmap, upper=False)
+    # Linux gives the identity map more bits than the kernel has where the image's address needs them
+    idmap_bits = 48 if va_bits > 39 or text_pa >> va_bits else va_bits
+    lower = _Tables(ram, granule, idmap_bits, idmap, upper=False)
     lower.map(text_pa + M, text_pa + M, granule, CODE, free, TABLE)
     process = base + 10 * M
     user = _Tables(ram, granule, va_bits, process, upper=False)
