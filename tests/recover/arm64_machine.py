@@ -109,7 +109,7 @@ def build(
     ram.write(text_pa + IMAGE_SIZE - 8, stored.to_bytes(8, "little"))
 
     idmap = swapper - 3 * granule
-    # Linux gives the identity map more bits than the kernel has where the image's address needs them
+    # The identity map has more bits than the kernel where the image's address needs them
     idmap_bits = 48 if va_bits > 39 or text_pa >> va_bits else va_bits
     lower = _Tables(ram, granule, idmap_bits, idmap, upper=False)
     lower.map(text_pa + M, text_pa + M, granule, CODE, free, TABLE)
