@@ -22,14 +22,12 @@ MAKEDUMPFILE = sorted(
     for path in DUMPS.glob("makedumpfile-*")
     if "split" not in path.name
 )
-QEMU = [
-    (arch, form) for arch in qemu_dump.MACHINES for form in ("elf", "kdump-zlib")
-]  # fmt: skip
+QEMU = [(arch, form) for arch in qemu_dump.MACHINES for form in qemu_dump.FORMATS]
 
 
 def test_all_dumps_are_there():
     assert len(MAKEDUMPFILE) == 9
-    assert len(list(DUMPS.glob("qemu-*"))) == 6
+    assert len(list(DUMPS.glob("qemu-*"))) == 2 * 5
 
 
 @pytest.mark.parametrize("name", MAKEDUMPFILE)
@@ -66,7 +64,7 @@ def test_notes_of_a_crashed_kernel(name):
 
 
 @pytest.mark.parametrize(("arch", "form"), QEMU)
-def test_qemu(arch, form, same_mappings):
+def test_qemu(arch, form, same_mappings, say):
     spec = str(DUMPS / f"qemu-{arch}-{form}.xz")
     raw = f"{DUMPS / f'qemu-{arch}-raw.xz'}@{qemu_dump.BASE:#x}"
     bank = Bank(qemu_dump.BASE, qemu_dump.SIZE)
@@ -75,7 +73,8 @@ def test_qemu(arch, form, same_mappings):
     assert image.memory.read(*_place(bank)) == open_memory(raw).memory.read(*_place(bank))
     assert image.facts.arch == arch
     assert image.registers["pc"] == 0
-    same_mappings(spec, raw, arch)
+    count = same_mappings(spec, raw, arch)
+    say(f"{form} of {arch} by QEMU 7.2: {bank.size} bytes, {count} mappings equal")
 
 
 @pytest.fixture(scope="module", params=list(qemu_dump.MACHINES))
@@ -88,17 +87,18 @@ def fresh(request, tmp_path_factory):
     return request.param, qemu_dump.dump(request.param, guest_memory.TABLES_AT, data, folder)
 
 
-@pytest.mark.parametrize("form", qemu_dump.FORMATS)
-def test_fresh_from_qemu(fresh, form, same_mappings, say):
+def test_fresh_from_qemu(fresh, same_mappings, say):
+    """In each format that this QEMU writes: Debian 12's has no lzo and no snappy."""
     arch, files = fresh
-    if form not in files:
-        pytest.skip(f"this QEMU was built without {form}")
     raw = f"{files['raw']}@{qemu_dump.BASE:#x}"
-    assert open_memory(str(files[form])).memory.read(
-        qemu_dump.BASE, qemu_dump.SIZE
-    ) == files["raw"].read_bytes()  # fmt: skip
-    count = same_mappings(str(files[form]), raw, arch)
-    say(f"{form} of {arch} fresh from QEMU: {qemu_dump.SIZE} bytes, {count} mappings equal")
+    forms = [form for form in qemu_dump.FORMATS if form in files]
+    assert {"elf", "kdump-zlib"} <= {*forms}
+    for form in forms:
+        memory = open_memory(str(files[form])).memory
+        found = memory.read(qemu_dump.BASE, qemu_dump.SIZE)
+        assert found == files["raw"].read_bytes()
+        count = same_mappings(str(files[form]), raw, arch)
+        say(f"{form} of {arch} fresh from QEMU: {qemu_dump.SIZE} bytes, {count} mappings equal")
 
 
 def test_rearranged_by_makedumpfile(fresh, tmp_path, same_mappings):

@@ -47,7 +47,10 @@ FILES = {
     "kdump-makedumpfile": lambda: dump("makedumpfile-zstd"),
     "kdump-split": lambda: dump("makedumpfile-split-1"),
     "flat-elf-makedumpfile": lambda: dump("makedumpfile-flat-elf"),
-    "kdump-qemu": lambda: dump("qemu-arm-kdump-zlib"),
+    **{
+        f"qemu-{form}": lambda form=form: dump(f"qemu-arm-{form}")
+        for form in ("elf", "kdump-zlib", "kdump-lzo", "kdump-snappy")
+    },
     "elf-makedumpfile": lambda: dump("makedumpfile-elf"),
     "lime": lambda: lime(TABLES),
     "avml": lambda: avml(TABLES),
