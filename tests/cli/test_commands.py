@@ -350,3 +350,13 @@ def _loads(core: bytes) -> list[tuple[int, int, int]]:
 
 def _file_offset(core: bytes, address: int) -> int:
     return next(o + address - pa for pa, o, n in _loads(core) if pa <= address < pa + n)
+
+
+def test_another_option_of_the_kernel_is_tried_and_named(ttbr: Run, examples: Path) -> None:
+    board = examples / "arm32-2g-at-60000000.dtb"
+    usual, split = ttbr("boot", board).out, ttbr("boot", board, "--set", "VMSPLIT_2G=y").out
+    assert "  HighMem  [mem 0x0000000090000000-0x00000000dfffffff]" in usual
+    assert "  HighMem  [mem 0x00000000d0000000-0x00000000dfffffff]" in split
+    assert "VMSPLIT_2G=y is assumed" in split and "is assumed" not in usual
+    wrong = ttbr("boot", board, "--set", "VMSPLIT_2G")
+    assert wrong.code == 2 and "no setting" in wrong.err

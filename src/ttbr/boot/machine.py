@@ -131,7 +131,7 @@ class Machine:
             kaslr_offset: the slide in bytes of the kernel's virtual addresses.
             memstart: arm64's memstart_addr as it was observed; None to derive it.
         """
-        unknowns = [*board.unknowns, *placement.assumptions]
+        unknowns = [*board.unknowns, *placement.assumptions, *kernel.assumptions]
         if kernel.release.assumption:
             unknowns.append(kernel.release.assumption)
         if cpu is None:

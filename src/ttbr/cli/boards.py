@@ -20,6 +20,7 @@ from ttbr.errors import InputError
 from ttbr.findings.attempt import Attempt, attempt
 from ttbr.kernel.cpu import find_cpu, with_registers
 from ttbr.kernel.kernel import Kernel
+from ttbr.kernel.what_if import parse_settings, with_options
 from ttbr.recover.registers import read_registers
 
 DTB_LIMIT = 64 << 20  # bytes; Linux itself takes 2 MiB at most
@@ -38,6 +39,14 @@ OPTIONS = (
     click.option("--config", type=FILE, help="The kernel's .config, in place of --kernel."),
     click.option("--system-map", type=FILE, help="The kernel's System.map; goes with --config."),
     click.option("--image", type=FILE, help="The kernel's Image or zImage, for its header."),
+    click.option(
+        "--set",
+        "settings",
+        multiple=True,
+        metavar="OPTION=VALUE",
+        help="What if the kernel had another option, such as VMSPLIT_2G=y or HIGHMEM=n? Its "
+        "symbols stay those of the kernel that was built: an approximation. May be repeated.",
+    ),
     click.option("--bootargs", metavar="STRING", help="The command line, in place of the tree's."),
     click.option(
         "--memory",
@@ -133,6 +142,7 @@ class Request:
     config: Path | None
     system_map: Path | None
     image: Path | None
+    settings: tuple[str, ...]
     bootargs: str | None
     memory: tuple[tuple[int | None, int], ...]
     cpus: int | None
@@ -212,6 +222,9 @@ class Request:
         return found if self.efi_memmap_at is None else replace(found, memmap=self.efi_memmap_at)
 
     def _kernel(self, board: Board) -> Kernel:
+        return with_options(self._as_built(board), parse_settings(self.settings))
+
+    def _as_built(self, board: Board) -> Kernel:
         if self.config is None and self.system_map is None:
             if self.image is not None:
                 raise InputError("--image goes with --config and --system-map")

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from ttbr.errors import InputError
 
 if TYPE_CHECKING:
+    from ttbr.kernel.config import Config
     from ttbr.kernel.kernel import Kernel
 
 K = 1 << 10
@@ -106,17 +107,17 @@ def arm_layout(kernel: Kernel) -> ArmLayout:
             raise InputError(f"CONFIG_{option} is not covered: {reason}")
     if not config.enabled("MMU"):
         raise InputError("a 32-bit ARM kernel without CONFIG_MMU has no page tables")
-    page_offset = _page_offset(kernel)
+    base = page_offset(config)
     lpae = config.enabled("ARM_LPAE")
     highmem = config.enabled("HIGHMEM")
     modules = 8 * M if config.enabled("THUMB2_KERNEL") else 16 * M
     layout = ArmLayout(
         lpae=lpae,
-        page_offset=page_offset,
-        text_offset=_text_offset(kernel, page_offset),
-        modules_vaddr=page_offset - modules,
-        modules_end=page_offset - PMD_SIZE if highmem else page_offset,
-        pkmap_base=page_offset - PMD_SIZE if highmem else None,
+        page_offset=base,
+        text_offset=_text_offset(kernel, base),
+        modules_vaddr=base - modules,
+        modules_end=base - PMD_SIZE if highmem else base,
+        pkmap_base=base - PMD_SIZE if highmem else None,
     )
     linked = kernel.symbols.get("swapper_pg_dir", layout.swapper_pg_dir)
     if linked != layout.swapper_pg_dir:
@@ -127,13 +128,14 @@ def arm_layout(kernel: Kernel) -> ArmLayout:
     return layout
 
 
-def _page_offset(kernel: Kernel) -> int:
-    stated = kernel.config.integer("PAGE_OFFSET")
+def page_offset(config: Config) -> int:
+    """PAGE_OFFSET, by the choice of VMSPLIT where there is one; InputError if it is not known."""
+    for option, value in VMSPLIT.items():
+        if config.enabled(option):
+            return value
+    stated = config.integer("PAGE_OFFSET")
     if stated is not None:
         return stated
-    for option, value in VMSPLIT.items():
-        if kernel.config.enabled(option):
-            return value
     raise InputError(
         "the configuration has neither CONFIG_PAGE_OFFSET nor a CONFIG_VMSPLIT_ choice"
     )

@@ -99,6 +99,16 @@ class Config(Mapping[str, str]):
         """The options of the list that are set, in the order of the list."""
         return {name: self._options[name] for name in options if name in self._options}
 
+    def changed(self, changes: Mapping[str, str | None]) -> Config:
+        """The configuration with other values; None takes an option away."""
+        options = self._options | {k: v for k, v in changes.items() if v is not None}
+        return Config(
+            {name: value for name, value in options.items() if changes.get(name, "") is not None},
+            architecture=self.architecture,
+            release=self.release,
+            known=None if self._known is None else self._known | changes.keys(),
+        )
+
     def __getitem__(self, option: str) -> str:
         name = option.removeprefix(_PREFIX)
         if self._known is not None and name not in self._known:

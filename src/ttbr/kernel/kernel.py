@@ -32,7 +32,7 @@ class Kernel:
     from ``_text`` on, BSS included. ``text_offset`` is where ``_text`` wants to be, in bytes: on
     arm64 from a 2 MiB boundary, on arm from the start of RAM as the kernel sees it (PHYS_OFFSET).
     ``file_size`` is the size in bytes of the file that a loader copies, where it is known (an
-    arm zImage). ``source`` says where all this comes from.
+    arm zImage). ``source`` says where all this comes from, ``assumptions`` what of it is not known.
     """
 
     arch: str
@@ -45,6 +45,7 @@ class Kernel:
     flags: int = 0
     file_size: int | None = None
     source: str = field(default="", compare=False)
+    assumptions: tuple[str, ...] = ()
 
     @classmethod
     def from_files(

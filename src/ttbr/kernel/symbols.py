@@ -94,6 +94,16 @@ class Symbols(Mapping[str, int]):
         wanted = re.compile("(?:" + "|".join(patterns) + r")\Z")
         return {name: self.lookup_all(name) for name in sorted(filter(wanted.match, self._first))}
 
+    def moved(self, by: int, *, without: Iterable[str] = ()) -> Symbols:
+        """The symbols at addresses that are ``by`` higher, less those of the names ``without``."""
+        left_out = frozenset(without)
+        return Symbols(
+            (name, at + by)
+            for name in self._first
+            if name not in left_out
+            for at in self.lookup_all(name)
+        )
+
     def __getitem__(self, name: str) -> int:
         if name in self._others:
             raise AmbiguousSymbol(name, self.lookup_all(name))
