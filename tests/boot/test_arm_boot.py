@@ -373,6 +373,26 @@ def test_omap_steals_memory_and_maps_the_barrier_strongly_ordered():
     assert sections(machine, 0xFE60_0000, 0xFE70_0000) == {0xFE60_0000: RAM + 254 * M | 0x10412}
 
 
+def test_exynos_counts_eight_entries_of_memory():
+    entries = tuple((RAM + index * 32 * M, 32 * M) for index in range(9))
+    board = tree("samsung,exynos5", memory=entries)
+    machine = run(board, kernel(ARCH_EXYNOS="y"))
+    assert machine.memblock.phys_mem_size() == 256 * M
+    assert machine.tree.find("/memory").prop("reg").data == struct.pack(
+        ">16I", *(value for entry in entries[:8] for value in entry)
+    )
+    assert run(board).memblock.phys_mem_size() == 288 * M, "other machines count all"
+
+
+def test_an_arm1176_has_no_tex_remap_and_writes_plain_ttbrs():
+    machine = run(tree(cpu="arm,arm1176jzf-s"), kernel(SMP=""))
+    assert machine.registers["TTBR0"] == RAM + 0x4000 | 8
+    assert machine.registers["SCTLR"] == 0x00C5_387D
+    assert "PRRR" not in machine.registers
+    found = sections(machine, 0xC000_0000, 0xD000_0000)
+    assert found[0xC000_0000] == RAM | 0x0040E
+
+
 def test_reserve_of_other_machines():
     machine = run(
         tree("realtek,rtd1195", memory=((0, 512 * M),)),
@@ -448,6 +468,7 @@ def test_access_control_register():
         (lambda: run(tree(), kernel(XIP_KERNEL="y")), "CONFIG_XIP_KERNEL is not covered"),
         (lambda: run(tree(), kernel(KASAN="y")), "CONFIG_KASAN is not covered"),
         (lambda: run(tree(), kernel(CPU_BIG_ENDIAN="y")), "big-endian"),
+        (lambda: run(tree(), kernel(CPU_32v5="y")), "ARMv5 and older"),
         (lambda: run(tree(), kernel(MMU="")), "without CONFIG_MMU"),
         (lambda: run(tree(), at=RAM + M + 0x8000), "not 2 MiB aligned"),
         (lambda: run(tree(cpu="arm,cortex-a9"), kernel(ARM_LPAE="y")), "no long descriptors"),

@@ -12,6 +12,7 @@ from ttbr.kernel.arm_prot import (
     kernel_table,
     set_pte_lpae,
     set_pte_short,
+    set_pte_v6,
 )
 from ttbr.kernel.config import Config
 
@@ -153,3 +154,56 @@ def test_lpae_entry_follows_dirty_and_none():
     assert stored(base | 1 << 7) == base, "a writable dirty page loses AP[2]"
     assert stored(base | 1 << 57) == (base | 1 << 57) & ~1
     assert stored(0) == 0
+
+
+# Without TEX remap and as one core: (pte, hardware, section). The vectors differ by what the kernel
+# takes the CPU for. MEMORY_*, vectors and DMA_READY as an ARM1176 was seen to have them (6.1).
+ARM1176 = {
+    "DEVICE": (0x653, 0x417, 0x10456),
+    "DEVICE_NONSHARED": (0x273, 0x093, 0x02452),
+    "DEVICE_CACHED": (0x26F, 0x01F, 0x0045E),
+    "DEVICE_WC": (0x267, 0x053, 0x01452),
+    "MEMORY_RWX": (0x04F, 0x01E, 0x0040E),
+    "MEMORY_RW": (0x24F, 0x01F, 0x0041E),
+    "MEMORY_RO": (0x2CF, 0x21F, 0x0841E),
+    "MEMORY_DMA_READY": (0x24F, 0x01F, 0),
+    "MEMORY_RWX_NONCACHED": (0x047, 0x052, 0x01402),
+    "MEMORY_RW_SO": (0x243, 0x013, 0x10412),
+    "HIGH_VECTORS": (0x1CF, 0x22E, 0),
+    "LOW_VECTORS": (0x0CF, 0x21E, 0),
+}
+ARM1136 = ARM1176 | {"HIGH_VECTORS": (0x1FF, 0x02E, 0), "LOW_VECTORS": (0x0FF, 0x01E, 0)}
+
+
+@pytest.mark.parametrize(("architecture", "rows"), [(7, ARM1176), (6, ARM1136)])
+def test_armv6_rows(architecture, rows):
+    table = build_mem_type_table(
+        SHORT, DOMAINS, smp=False, tex_remap=False, architecture=architecture
+    )
+    for name, (pte, hardware, section) in rows.items():
+        assert table[name].prot_pte == pte, name
+        assert table[name].prot_sect == section, name
+        assert int(set_pte_v6(one(pte))[0]) == hardware, name
+
+
+def test_tex_remap_is_nothing_to_what_counts_as_armv6():
+    old = build_mem_type_table(SHORT, DOMAINS, smp=True, tex_remap=False, architecture=6)
+    assert old == build_mem_type_table(SHORT, DOMAINS, smp=True, tex_remap=True, architecture=6)
+    assert old["MEMORY_RWX"].prot_sect == 0x1140E
+    assert old["DEVICE_WC"].prot_sect == 0x11452
+
+
+def test_armv6_entry_follows_young_dirty_user_and_none():
+    base = SHORT.present | SHORT.young | SHORT.dirty
+    entry = 0x1234_5000 | base | 0x1C  # write-allocate memory
+
+    def hardware(pte):
+        return int(set_pte_v6(one(pte))[0])
+
+    assert hardware(entry) == 0x1234_505E
+    assert hardware(entry & ~SHORT.young) == 0
+    assert hardware(entry | 1 << 11) == 0
+    assert hardware(entry & ~SHORT.dirty) == 0x1234_525E
+    assert hardware(entry | SHORT.user) == 0x1234_507E
+    assert hardware(entry | SHORT.user | SHORT.rdonly) == 0x1234_526E, "the kernel reads only, too"
+    assert hardware(entry | SHORT.xn) == 0x1234_505F

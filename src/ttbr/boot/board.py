@@ -85,7 +85,7 @@ class Board:
             tree = DeviceTree.parse(with_memory(tree, banks))
         if bootargs is not None:
             tree = DeviceTree.parse(with_chosen(tree, bootargs=bootargs))
-        entries = tuple(_memory(tree))
+        entries = tuple(memory_entries(tree))
         ram = tuple(_ram(tree)) if firmware is None else firmware.ram
         if not ram:
             raise NoMemory(
@@ -157,7 +157,7 @@ def _strings(found: Property | None) -> tuple[str, ...]:
     return tuple(part.decode("latin-1") for part in found.data.rstrip(b"\0").split(b"\0") if part)
 
 
-def _memory(tree: DeviceTree) -> list[MemoryEntry]:
+def memory_entries(tree: DeviceTree) -> list[MemoryEntry]:
     """The entries of the memory nodes in the order of the tree (early_init_dt_scan_memory)."""
     entries: list[MemoryEntry] = []
     for node in tree.memory_nodes():

@@ -92,6 +92,21 @@ def with_memory(tree: DeviceTree, banks: Sequence[tuple[int, int]]) -> bytes:
     return edit.blob()
 
 
+def with_limited_memory(tree: DeviceTree, limit: int) -> bytes:
+    """The blob with at most ``limit`` entries in the ``reg`` of /memory (of_fdt_limit_memory).
+
+    That is the root's first child of the name, with or without an address behind it.
+    """
+    node = next((n for n in tree.root.children if n.name.partition("@")[0] == "memory"), None)
+    reg = node.prop("reg") if node is not None else None
+    size = limit * 4 * (tree.root.address_cells + tree.root.size_cells)
+    if node is None or reg is None or len(reg.data) <= size:
+        return tree.blob
+    edit = _Edit(tree)
+    edit.set_property(node, "reg", reg.data[:size])
+    return edit.blob()
+
+
 def as_by_stub(tree: DeviceTree, chosen: dict[str, bytes]) -> bytes:
     """The blob as Linux's EFI stub leaves it: properties in /chosen, no reservations, no slack.
 

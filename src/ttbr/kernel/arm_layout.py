@@ -46,6 +46,10 @@ NOT_COVERED = {
     "KASAN": "KASAN's shadow memory has tables of its own",
     "CPU_BIG_ENDIAN": "big-endian kernels write their tables in big-endian order",
     "CPU_V7M": "ARMv7-M has no MMU",
+    **dict.fromkeys(
+        ("CPU_32v3", "CPU_32v4", "CPU_32v4T", "CPU_32v5"),
+        "tables of ARMv5 and older, without extended page tables, are not modelled",
+    ),
 }
 
 

@@ -30,6 +30,8 @@ MAIR0, MAIR1 = 0xEEAA_4400, 0xFF00_0004
 # Bits that the walker's accesses have in TTBRn with short descriptors.
 TTB_FLAGS_SMP = 0x6A  # inner and outer write-back write-allocate, shareable, not outer shareable
 TTB_FLAGS_UP = 0x59  # inner and outer write-back, not shareable
+TTB_FLAGS_V6_SMP = 0x0A  # ARMv6: outer write-back write-allocate, shareable
+TTB_FLAGS_V6_UP = 0x08
 
 
 class Memory(StrEnum):
@@ -65,6 +67,7 @@ class ProtBits:
     shared: int
     mt_mask: int
     mt: Mapping[Memory, int]
+    mt_vectors: int  # what the vectors' type adds on CPUs that the kernel takes for ARMv6
     ext_af: int
     # first level (LPAE: PMD)
     table: int
@@ -107,6 +110,7 @@ SHORT = ProtBits(
             Memory.DEV_CACHED: 0xB << 2,
         }
     ),
+    mt_vectors=0xF << 2,
     ext_af=0,
     table=1,
     section=2,
@@ -154,6 +158,7 @@ LPAE = ProtBits(
             Memory.DEV_CACHED: 3 << 2,
         }
     ),
+    mt_vectors=0,
     ext_af=1 << 10,
     table=3,
     section=1,
@@ -251,6 +256,40 @@ def set_pte_short(pte: NDArray[np.uint64], ext: int = 0) -> NDArray[np.uint64]:
     hardware |= np.where(writable, 0, PTE_EXT_APX).astype(np.uint64)
     hardware |= np.where(pte & np.uint64(SHORT.user), PTE_EXT_AP1, 0).astype(np.uint64)
     hardware |= np.where(pte & np.uint64(SHORT.xn), 1, 0).astype(np.uint64)
+    seen = np.uint64(SHORT.young | SHORT.present | L_PTE_NONE)
+    usable = (pte & seen) == np.uint64(SHORT.young | SHORT.present)
+    return np.where(usable, hardware, np.uint64(0))
+
+
+V6_TEX1, V6_TEX2, V6_CACHEABLE, V6_BUFFERABLE = 1 << 6, 2 << 6, 1 << 3, 1 << 2
+V6_MEMORY_TYPES = np.array(
+    (
+        *(0, V6_TEX1, V6_CACHEABLE, V6_CACHEABLE | V6_BUFFERABLE),
+        *(V6_BUFFERABLE, 0, 0, V6_TEX1 | V6_CACHEABLE | V6_BUFFERABLE),
+        *(0, V6_TEX1, 0, V6_CACHEABLE | V6_BUFFERABLE),
+        *(V6_TEX2, 0, 0, V6_CACHEABLE | V6_BUFFERABLE | PTE_EXT_APX),
+    ),
+    np.uint64,
+)
+"""What a Linux memory type (bits 5:2) flips in the hardware entry on ARMv6 (armv6_mt_table)."""
+
+
+def set_pte_v6(pte: NDArray[np.uint64], ext: int = 0) -> NDArray[np.uint64]:
+    """Hardware entries that cpu_v6_set_pte_ext makes of Linux ones, as `set_pte_short` does.
+
+    What the user may only read the kernel may not write either, by AP[0]; the memory type goes
+    through a table, and that of the vectors flips APX.
+    """
+    hardware = (pte & np.uint64(0xFFFF_FFFF ^ 0x3FF)) | np.uint64(
+        ext | PTE_EXT_AP0 | PTE_TYPE_SMALL
+    )
+    writable = (pte & np.uint64(SHORT.rdonly | SHORT.dirty)) == np.uint64(SHORT.dirty)
+    user = (pte & np.uint64(SHORT.user)) != 0
+    hardware |= np.where(writable, 0, PTE_EXT_APX).astype(np.uint64)
+    hardware |= np.where(user, PTE_EXT_AP1, 0).astype(np.uint64)
+    hardware &= np.where(user & ~writable, 0xFFFF_FFFF ^ PTE_EXT_AP0, 0xFFFF_FFFF).astype(np.uint64)
+    hardware |= np.where(pte & np.uint64(SHORT.xn), 1, 0).astype(np.uint64)
+    hardware ^= V6_MEMORY_TYPES[(pte >> np.uint64(2) & np.uint64(0xF)).astype(np.intp)]
     seen = np.uint64(SHORT.young | SHORT.present | L_PTE_NONE)
     usable = (pte & seen) == np.uint64(SHORT.young | SHORT.present)
     return np.where(usable, hardware, np.uint64(0))

@@ -23,7 +23,9 @@ class Cpu:
     A core has the ``ID_AA64…`` ones if it can run a 64-bit kernel, and ID_MMFR0 and ID_MMFR3 if it
     can run a 32-bit one. ``multiprocessing``: its MPIDR says that it takes part in SMP even as
     the only one (bits 31:30 are 2). ``scu``: it finds out by its snoop control unit instead how
-    many cores there are (Cortex-A9 and A5).
+    many cores there are (Cortex-A9 and A5). ``proc`` names the kernel's support of a 32-bit core
+    (arch/arm/mm/proc-*.S); ``architecture`` is what the kernel then takes the core for
+    (cpu_architecture(), which goes by the memory system: an ARM1176 counts as ARMv7).
     """
 
     name: str
@@ -31,6 +33,8 @@ class Cpu:
     registers: Mapping[str, int]
     multiprocessing: bool = True
     scu: bool = False
+    proc: str = "v7"
+    architecture: int = 7
 
     def runs(self, arch: str) -> bool:
         """Whether the core can run a kernel of ``arm64`` or ``arm``."""
@@ -108,7 +112,16 @@ _V8_1_MMFR1 = 0x1021_2122  # HAFDBS 2, VMIDBits 2, VH 1, HPDS 2, LO 1, PAN 2, XN
 _V8_2_MMFR2 = 0x1011  # CnP, UAO, IESB
 _A64FX = {"MIDR_EL1": 0x461F_0010} | _aarch64(0x1122, 0x1121_2100, 0x1011)
 
+_ARM11 = _aarch32(0x0113_0003, 0)
+
 _CORES = (
+    Cpu("ARM1136", "arm,arm1136", _ARM11, multiprocessing=False, proc="v6", architecture=6),
+    Cpu("ARM1136", "arm,arm1136j-s", _ARM11, multiprocessing=False, proc="v6", architecture=6),
+    Cpu("ARM1136", "arm,arm1136jf-s", _ARM11, multiprocessing=False, proc="v6", architecture=6),
+    Cpu("ARM1176", "arm,arm1176", _ARM11, multiprocessing=False, proc="v6"),
+    Cpu("ARM1176", "arm,arm1176jz-s", _ARM11, multiprocessing=False, proc="v6"),
+    Cpu("ARM1176", "arm,arm1176jzf-s", _ARM11, multiprocessing=False, proc="v6"),
+    Cpu("ARM11 MPCore", "arm,arm11mpcore", _aarch32(0x0110_0103, 0), proc="v6"),
     Cpu("Cortex-A5", "arm,cortex-a5", _aarch32(0x0010_0103, 0x0210_2111), scu=True),
     Cpu("Cortex-A7", "arm,cortex-a7", _aarch32(0x1010_1105, 0x0210_2211)),
     Cpu("Cortex-A8", "arm,cortex-a8", _aarch32(0x3110_0003, 0x0000_0011), multiprocessing=False),

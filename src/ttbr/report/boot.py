@@ -4,6 +4,7 @@ from typing import Any
 
 from rich.console import Console
 
+from ttbr.boot.arm64.state import Arm64
 from ttbr.boot.boot import Boot
 from ttbr.format import about, address, size
 from ttbr.mmu.image import Image
@@ -37,6 +38,7 @@ def boot_json(result: Boot, stage: str, *, events: bool) -> dict[str, Any]:
             {"list": name, "start": hex(start), "last": hex(last), "flags": flags}
             for name, start, last, flags in memory_rows(result)
         ],
+        "kernel_addresses": kernel_addresses(result, image),
         "registers": {name: hex(value) for name, value in sorted(image.registers.items())},
         "roots": {name: hex(pa) for name, pa in sorted(image.facts.roots.items())},
         "ttbr": root_holders(image),
@@ -66,6 +68,8 @@ def print_boot(out: Console, result: Boot, stage: str) -> None:
         f"loader {machine.placement.loader}, stage {stage}"
     )
     out.print(f"command line: {machine.params.text or '(empty)'}")
+    where = ", ".join(f"{name} {value}" for name, value in kernel_addresses(result, image).items())
+    out.print(f"kernel: {where}", soft_wrap=True)
 
     _heading(out, "physical memory")
     for bank in machine.board.ram:
@@ -130,6 +134,21 @@ def print_events(out: Console, result: Boot) -> None:
             _heading(out, f"events of {stage}")
         detail = f"  ({event.detail})" if event.detail else ""
         out.print(f"{event.kind}: [{event.start:#018x}-{event.end:#018x}] {event.function}{detail}")
+
+
+def kernel_addresses(result: Boot, image: Image) -> dict[str, str]:
+    """Where the kernel lies and runs, and which physical address its linear map begins with."""
+    found = {"physical": hex(result.machine.placement.kernel)}
+    if "_text" in image.facts.symbols:
+        found["_text"] = hex(image.facts.symbols["_text"])
+    state = result.machine.arch_state
+    stages, stage = result.stages, image.facts.stage
+    done = stages[: stages.index(stage) + 1] if stage in stages else []
+    if isinstance(state, Arm64) and "early_map" in done:
+        found["kaslr_offset"] = hex(state.kaslr_offset)
+    if isinstance(state, Arm64) and "memblock" in done:
+        found["memstart_addr"] = hex(state.memstart)
+    return found
 
 
 def root_holders(image: Image) -> dict[str, str]:

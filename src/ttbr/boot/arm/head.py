@@ -1,7 +1,8 @@
 """head.S: the first page table, and the registers with which the MMU goes on.
 
 Source: arch/arm/kernel/head.S (stext, __create_page_tables, __enable_mmu), arch/arm/mm/
-{proc-v7,proc-v7-2level,proc-v7-3level}.S (__v7_setup, v7_ttb_setup, v7_crval).
+{proc-v6,proc-v7,proc-v7-2level,proc-v7-3level}.S (__v6_setup, __v7_setup, v7_ttb_setup,
+v6_crval, v7_crval).
 """
 
 from __future__ import annotations
@@ -17,6 +18,8 @@ from ttbr.kernel.arm_prot import (
     PRRR,
     TTB_FLAGS_SMP,
     TTB_FLAGS_UP,
+    TTB_FLAGS_V6_SMP,
+    TTB_FLAGS_V6_UP,
     dacr_init,
 )
 
@@ -25,6 +28,14 @@ if TYPE_CHECKING:
 
 G = 1 << 30
 
+TTB_FLAGS = {
+    (False, True): TTB_FLAGS_SMP,
+    (False, False): TTB_FLAGS_UP,
+    (True, True): TTB_FLAGS_V6_SMP,
+    (True, False): TTB_FLAGS_V6_UP,
+}
+"""Bits that the walker's accesses have in TTBRn, by (ARMv6, runs as an SMP kernel)."""
+
 # Bits that the walker's accesses have in TTBCR (LPAE).
 TTBCR_FLAGS_SMP = 0x3500
 TTBCR_FLAGS_UP = 0x0F00
@@ -32,6 +43,7 @@ TTBCR_EAE = 1 << 31
 
 # v7_crval: what __v7_setup clears and sets in SCTLR.
 CRVAL_SHORT = (0x2120_C302, 0x10C0_3C7D)
+CRVAL_V6 = (0x01E0_FB7F, 0x00C0_387D)  # v6_crval
 CRVAL_LPAE = (0x0122_C302, 0x30C0_3C7D)
 SCTLR_SW = 1 << 10  # SWP and SWPB enabled
 SCTLR_TE = 1 << 30  # exceptions in Thumb state
@@ -89,10 +101,12 @@ def enable_mmu(boot: ArmBoot) -> None:
         registers["TTBR1"], registers["TTBCR"] = _ttb_setup_lpae(boot)
         registers["MAIR0"], registers["MAIR1"] = MAIR0, MAIR1
     else:
-        flags = TTB_FLAGS_SMP if boot.smp else TTB_FLAGS_UP
+        v6 = boot.machine.cpu.proc == "v6"
+        flags = TTB_FLAGS[v6, boot.smp]
         registers["TTBR0"] = registers["TTBR1"] = root | flags
         registers["TTBCR"] = 0
-        registers["PRRR"], registers["NMRR"] = PRRR, NMRR
+        if not v6:
+            registers["PRRR"], registers["NMRR"] = PRRR, NMRR
         registers["DACR"] = dacr_init(boot.config)
     registers["SCTLR"] = _control(boot)
 
@@ -116,6 +130,8 @@ def _ttb_setup_lpae(boot: ArmBoot) -> tuple[int, int]:
 def _control(boot: ArmBoot) -> int:
     """SCTLR with the MMU on, from its value at the hand-off."""
     clear, wanted = CRVAL_LPAE if boot.layout.lpae else CRVAL_SHORT
+    if boot.machine.cpu.proc == "v6":
+        clear, wanted = CRVAL_V6
     if boot.config.enabled("SWP_EMULATE"):
         clear |= SCTLR_SW
         wanted &= ~SCTLR_SW

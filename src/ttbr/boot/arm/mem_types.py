@@ -1,8 +1,7 @@
 """build_mem_type_table(): what each kind of kernel mapping looks like on the CPU at hand.
 
-Values are of ARMv7 (extended page tables and, with short descriptors, TEX remap on), which is all
-this boot runs on. Source: arch/arm/mm/mmu.c (mem_types, cache_policies, build_mem_type_table),
-asm/mach/map.h.
+Values are of ARMv6 and ARMv7 with extended page tables, which is all this boot runs on.
+Source: arch/arm/mm/mmu.c (mem_types, cache_policies, build_mem_type_table), asm/mach/map.h.
 """
 
 from __future__ import annotations
@@ -57,6 +56,7 @@ _POLICY_PTE_VECTORS = ("LOW_VECTORS", "HIGH_VECTORS")
 _POLICY_SECT = ("MEMORY_RWX", "MEMORY_RW", "MEMORY_RO", "ROM")
 _ECC_SECT = ("MEMORY_RWX", "MEMORY_RW", "MEMORY_RO", "MEMORY_RWX_NONCACHED")
 _ECC_TABLE = ("LOW_VECTORS", "HIGH_VECTORS")
+V7 = 7
 
 
 def mm_mmuflags(bits: ProtBits, smp: bool) -> int:
@@ -85,12 +85,19 @@ class _Row:
 
 
 def build_mem_type_table(
-    bits: ProtBits, domains: Domains, *, smp: bool, ecc: bool = False
+    bits: ProtBits,
+    domains: Domains,
+    *,
+    smp: bool,
+    ecc: bool = False,
+    tex_remap: bool = True,
+    architecture: int = 7,
 ) -> Mapping[str, MemType]:
     """The types by the kernel's names without `MT_`.
 
     `smp`: the kernel runs as an SMP kernel (is_smp()); `ecc`: `ecc=on` was given, which sets the
-    protection bit of short descriptors.
+    protection bit of short descriptors; `tex_remap`: SCTLR.TRE is set, which counts where the
+    kernel takes the CPU for ARMv7 (`architecture`).
     """
     rows = _initial(bits)
     policy = cache_policy(smp)
@@ -101,10 +108,16 @@ def build_mem_type_table(
 
     for name in _SECT_XN:
         rows[name].sect |= bits.sect_xn
-    # ARMv7 with TEX remap: TEX[0] tells the two device types from the uncached ones.
-    rows["DEVICE"].sect |= bits.tex1
-    rows["DEVICE_NONSHARED"].sect |= bits.tex1
-    rows["DEVICE_WC"].sect |= bits.sect_bufferable
+    remap = tex_remap and architecture >= V7
+    if remap:
+        # TEX[0] tells the two device types from the uncached ones.
+        rows["DEVICE"].sect |= bits.tex1
+        rows["DEVICE_NONSHARED"].sect |= bits.tex1
+        rows["DEVICE_WC"].sect |= bits.sect_bufferable
+    else:
+        rows["DEVICE"].sect |= bits.sect_bufferable
+        rows["DEVICE_NONSHARED"].sect |= bits.tex1 << 1
+        rows["DEVICE_WC"].sect |= bits.tex1
     if bits.domains:
         for name in ("ROM", "MINICLEAN", "CACHECLEAN", "MEMORY_RO"):
             rows[name].sect |= bits.sect_read_only
@@ -113,7 +126,7 @@ def build_mem_type_table(
         rows[name].sect |= sect_shared
     for name in _SHARED_PTE:
         rows[name].pte |= pte_shared
-    rows["MEMORY_RWX_NONCACHED"].sect |= bits.sect_bufferable
+    rows["MEMORY_RWX_NONCACHED"].sect |= bits.sect_bufferable if remap else bits.tex1
     for row in rows.values():
         row.pte |= bits.ext_af
         if row.sect:
@@ -121,6 +134,9 @@ def build_mem_type_table(
 
     for name in (*_POLICY_PTE, *_POLICY_PTE_VECTORS):
         rows[name].pte |= pte_policy | pte_shared | bits.ext_af
+    if architecture < V7:
+        for name in _POLICY_PTE_VECTORS:
+            rows[name].pte |= bits.mt_vectors
     for name in _POLICY_SECT:
         rows[name].sect |= sect_policy
     rows["CACHECLEAN"].sect |= bits.sect_cache[Memory.WRITEBACK]

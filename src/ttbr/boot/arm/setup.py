@@ -6,12 +6,16 @@ early_cachepolicy, early_ecc, __set_fixmap).
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from ttbr.boot.arm.lowmem import adjust_lowmem_bounds, early_vmalloc
 from ttbr.boot.arm.mem_types import build_mem_type_table, cache_policy
+from ttbr.boot.board import memory_entries
 from ttbr.boot.early_fdt import early_init_dt_scan, machine_name
 from ttbr.boot.earlycon import find_earlycon
+from ttbr.boot.fdt import DeviceTree
+from ttbr.boot.fdt_edit import with_limited_memory
 from ttbr.boot.params import memparse
 from ttbr.errors import InputError
 from ttbr.kernel.arm_layout import FIX_EARLYCON_MEM_BASE, FIXADDR_TOP, PAGE_SIZE
@@ -20,20 +24,19 @@ from ttbr.kernel.arm_prot import domains, fixmap_page_io, kernel_table
 
 if TYPE_CHECKING:
     from ttbr.boot.arm.state import ArmBoot
+    from ttbr.boot.machine import Machine
 
 EXYNOS_MEMORY_ENTRIES = 8  # exynos_dt_fixup: of_fdt_limit_memory(8)
 ULONG_MAX = 0xFFFF_FFFF
+SCTLR_TRE = 1 << 28
 CACHE_POLICIES = ("uncached", "buffered", "writethrough", "writeback", "writealloc")
 
 
 def setup_machine_fdt(boot: ArmBoot) -> None:
     """Pick the machine descriptor, and fill memblock.memory from the device tree."""
     boot.mdesc = machine_desc(boot.machine.board.compatible, boot.config)
-    if boot.mdesc.dt_fixup and len(boot.machine.board.memory) > EXYNOS_MEMORY_ENTRIES:
-        raise InputError(
-            f"{boot.mdesc.name}: the kernel cuts the memory node down to "
-            f"{EXYNOS_MEMORY_ENTRIES} entries, which is not covered"
-        )
+    if boot.mdesc.dt_fixup:
+        exynos_dt_fixup(boot.machine)
     if boot.mdesc.pv_fixup and boot.layout.lpae:
         raise InputError(
             f"{boot.mdesc.name}: with LPAE the kernel moves to the alias of its RAM above 4 GiB, "
@@ -44,6 +47,16 @@ def setup_machine_fdt(boot: ArmBoot) -> None:
         raise InputError("a boot through UEFI is not covered on 32-bit ARM")
     boot.memblock.log.say(f"OF: fdt: Machine model: {machine_name(boot.tree) or '(null)'}")
     early_init_dt_scan(boot.machine)
+
+
+def exynos_dt_fixup(machine: Machine) -> None:
+    """of_fdt_limit_memory(): boot loaders are known to put rubbish behind the eighth entry."""
+    blob = with_limited_memory(machine.tree, EXYNOS_MEMORY_ENTRIES)
+    if blob is machine.tree.blob:
+        return
+    machine.tree = DeviceTree.parse(blob)
+    machine.ram.write(machine.dtb, blob)
+    machine.board = replace(machine.board, memory=tuple(memory_entries(machine.tree)))
 
 
 def early_fixmap_init(boot: ArmBoot) -> None:
@@ -132,9 +145,16 @@ def set_earlycon(boot: ArmBoot, physical: int) -> None:
 def early_mm_init(boot: ArmBoot) -> None:
     """Decide what each memory type looks like on this CPU."""
     ecc = (boot.machine.params.last("ecc") or "").startswith("on") and not boot.layout.lpae
-    boot.mem_types = build_mem_type_table(boot.bits, domains(boot.config), smp=boot.smp, ecc=ecc)
-    checked = "ECC enabled, " if ecc else ""
-    boot.memblock.log.say(f"Memory policy: {checked}Data cache {cache_policy(boot.smp)}")
+    boot.mem_types = build_mem_type_table(
+        boot.bits,
+        domains(boot.config),
+        smp=boot.smp,
+        ecc=ecc,
+        tex_remap=bool(boot.registers["SCTLR"] & SCTLR_TRE),
+        architecture=boot.machine.cpu.architecture,
+    )
+    words = "ECC enabled, " if ecc else ""
+    boot.memblock.log.say(f"Memory policy: {words}Data cache {cache_policy(boot.smp)}")
 
 
 def adjust_bounds(boot: ArmBoot) -> None:

@@ -145,7 +145,7 @@ def start(machine: Machine) -> ArmBoot:
     boot = ArmBoot(
         machine=machine,
         layout=layout,
-        tables=KernelTables(machine.ram, layout, bits, root),
+        tables=KernelTables(machine.ram, layout, bits, root, v6=machine.cpu.proc == "v6"),
         smp=runs_smp(machine),
         debug_uart=_debug_uart(machine),
     )

@@ -21,6 +21,7 @@ from ttbr.kernel.arm_prot import (
     ProtBits,
     set_pte_lpae,
     set_pte_short,
+    set_pte_v6,
 )
 from ttbr.mmu.writer import TableWriter
 
@@ -38,13 +39,17 @@ PHYS_PAGE_MASK = 0xFF_FFFF_F000  # 40 bits, as LPAE's PHYS_MASK; wider than any 
 class KernelTables:
     """swapper_pg_dir in RAM: clearing and writing entries, finding and making second-level tables.
 
-    `root` is the physical address of swapper_pg_dir; virtual addresses are 32-bit.
+    `root` is the physical address of swapper_pg_dir; virtual addresses are 32-bit. `v6`: the CPU
+    is an ARMv6 one to the kernel.
     """
 
-    def __init__(self, ram: Ram, layout: ArmLayout, bits: ProtBits, root: int) -> None:
+    def __init__(
+        self, ram: Ram, layout: ArmLayout, bits: ProtBits, root: int, *, v6: bool = False
+    ) -> None:
         self.layout = layout
         self.bits = bits
         self.root = root
+        self._hardware = set_pte_v6 if v6 else set_pte_short
         self.entry_size = 8 if layout.lpae else 4
         self.writer = TableWriter(ram, self.entry_size)
         self._entries = root + LPAE_PMD_OFFSET if layout.lpae else root
@@ -121,7 +126,7 @@ class KernelTables:
             ram.write_words(at, set_pte_lpae(ptes), self.entry_size)
         else:
             ram.write_words(at, ptes, self.entry_size)
-            ram.write_words(at + PTE_HWTABLE_OFF, set_pte_short(ptes), self.entry_size)
+            ram.write_words(at + PTE_HWTABLE_OFF, self._hardware(ptes), self.entry_size)
 
     def linux_pte(self, page: int, virtual: int) -> int:
         """Linux's entry for `virtual` in the table page `page`."""
