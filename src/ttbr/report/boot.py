@@ -7,6 +7,7 @@ from rich.console import Console
 from ttbr.boot.arm64.state import Arm64
 from ttbr.boot.boot import Boot
 from ttbr.format import about, address, size
+from ttbr.kernel.arm64_modules import module_region
 from ttbr.mmu.image import Image
 from ttbr.mmu.regions import Region, kernel_mappings, linear_map, regions, table_bytes
 from ttbr.report.physical import Place, memory_rows, places
@@ -39,6 +40,7 @@ def boot_json(result: Boot, stage: str, *, events: bool) -> dict[str, Any]:
             for name, start, last, flags in memory_rows(result)
         ],
         "kernel_addresses": kernel_addresses(result, image),
+        "modules": _modules_json(result, image),
         "registers": {name: hex(value) for name, value in sorted(image.registers.items())},
         "roots": {name: hex(pa) for name, pa in sorted(image.facts.roots.items())},
         "ttbr": root_holders(image),
@@ -70,6 +72,15 @@ def print_boot(out: Console, result: Boot, stage: str) -> None:
     out.print(f"command line: {machine.params.text or '(empty)'}")
     where = ", ".join(f"{name} {value}" for name, value in kernel_addresses(result, image).items())
     out.print(f"kernel: {where}", soft_wrap=True)
+    modules = _modules_json(result, image)
+    if modules is not None:
+        parts = [
+            f"{words} {modules[key]['start']}-{modules[key]['last']}"
+            for key, words in (("near", "next to the kernel"), ("far", "with PLTs"))
+            if modules[key]
+        ]
+        chance = "somewhere in these, by the kernel's random numbers: " if modules["random"] else ""
+        out.print(f"modules: {chance}{', '.join(parts)}", soft_wrap=True)
 
     _heading(out, "physical memory")
     for bank in machine.board.ram:
@@ -149,6 +160,21 @@ def kernel_addresses(result: Boot, image: Image) -> dict[str, str]:
     if isinstance(state, Arm64) and "memblock" in done:
         found["memstart_addr"] = hex(state.memstart)
     return found
+
+
+def _modules_json(result: Boot, image: Image) -> dict[str, Any] | None:
+    """Where modules go, once that is known; None without modules, and on arm."""
+    state = result.machine.arch_state
+    if not isinstance(state, Arm64) or "_text" not in image.facts.symbols:
+        return None
+    found = module_region(result.machine.kernel, state.layout, state.kaslr_offset)
+    if found is None:
+        return None
+
+    def extent(window: tuple[int, int] | None) -> dict[str, str] | None:
+        return window and {"start": hex(window[0]), "last": hex(window[1] - 1)}
+
+    return {"random": found.random, "near": extent(found.near), "far": extent(found.far)}
 
 
 def root_holders(image: Image) -> dict[str, str]:

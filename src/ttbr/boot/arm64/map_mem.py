@@ -11,9 +11,11 @@ from ttbr.boot.arm64.options import can_set_direct_map, kfence_early
 from ttbr.boot.arm64.state import Arm64
 from ttbr.boot.arm64.tables import Root, Span
 from ttbr.boot.memblock import ACCESSIBLE, NOLEAKTRACE, BootPanic
+from ttbr.errors import InputError
 
 PAGES_ONLY = Flags.NO_BLOCK | Flags.NO_CONT
 FUNCTION = "map_mem"
+MOST_TABLES = 4 << 30  # bytes
 KFENCE_OBJECTS = 255  # default of CONFIG_KFENCE_NUM_OBJECTS
 
 
@@ -46,6 +48,8 @@ def map_mem(state: Arm64, root: Root) -> None:
     memory.mark_nomap(alias, alias_size, FUNCTION)
     if crash is not None:
         memory.mark_nomap(*crash, FUNCTION)
+    if flags & Flags.NO_BLOCK:
+        _refuse_too_many_tables(state)
     page = state.layout.geometry.page_size
     unit = page if release.has("arm64_map_mem_whole_pages") else 1
     for base, behind in memory.for_each_mem_range():
@@ -65,6 +69,19 @@ def map_mem(state: Arm64, root: Root) -> None:
         start, size = pool
         _map_memblock(state, root, start, start + size, tagged=True, flags=PAGES_ONLY)
         memory.clear_nomap(start, size, FUNCTION)
+
+
+def _refuse_too_many_tables(state: Arm64) -> None:
+    """`InputError` where single pages make more tables than are worked out here."""
+    geometry = state.layout.geometry
+    memory = sum(end - base for base, end in state.machine.memblock.for_each_mem_range())
+    tables = memory // (geometry.page_size * geometry.entries)
+    if tables * geometry.page_size > MOST_TABLES:
+        raise InputError(
+            f"the linear map of {memory >> 30} GiB by single pages has {tables} tables, "
+            f"{tables * geometry.page_size >> 30} GiB of them: more than {MOST_TABLES >> 30} GiB "
+            "are not worked out (rodata=on needs fewer, unless something else wants pages)"
+        )
 
 
 def _map_memblock(
