@@ -4,7 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ttbr.boot.events import Event, EventLog, Message
-from ttbr.boot.memblock import NO_NODE, Memblock
+from ttbr.boot.memblock import Memblock
 from ttbr.boot.memblock_dump import configuration, dump_all
 
 M = 1 << 20
@@ -164,4 +164,3 @@ def test_growing_loses_nothing(ranges: list[tuple[int, int]]) -> None:
     # Beside what was asked for there is the array, once it has left the image.
     extra = sum(r.size for r in block.reserved.list) - len(asked) * 4096
     assert extra <= -(-24 * block.reserved.capacity // 4096) * 4096
-    assert block.memory.list[0].nid == NO_NODE

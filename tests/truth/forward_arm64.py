@@ -17,6 +17,7 @@ import numpy as np
 
 from ttbr.boot.board import Board
 from ttbr.boot.boot import Boot, boot
+from ttbr.boot.events import Message
 from ttbr.boot.loader import custom
 from ttbr.kernel.cpu import Cpu
 from ttbr.kernel.kernel import Kernel
@@ -29,13 +30,14 @@ STAGES = {
     "memblock-begin": "fixmap",
     "paging_init-begin": "memblock",
     "paging_init-end": "paging_init",
+    "setup_arch-end": "bootmem_init",
 }
 REGISTERS = ("TTBR0_EL1", "TTBR1_EL1", "TCR_EL1", "MAIR_EL1", "SCTLR_EL1")
 PAGE = 4096
-MEMBLOCK = re.compile(
-    r"(memblock_\w+): \[0x([0-9a-f]+)-0x([0-9a-f]+)\] ([\w.]+)\+0x[0-9a-f]+/0x[0-9a-f]+"
-)
 RECORD = np.dtype([("pa", "<u8"), ("page", "V4096")])
+STAMP = re.compile(r"^\[ *\d+\.\d+\] ")
+OFFSET = re.compile(r"\+0x[0-9a-f]+/0x[0-9a-f]+$")
+NEXT = re.compile(r"^psci: |^memblock_alloc_try_nid: .* start_kernel$")
 
 Reader = Callable[[int, int], bytes]
 
@@ -97,11 +99,35 @@ class Recording:
         ids = {n: int(v, 16) for n, v in recorded.items() if n.startswith("ID_AA64")}
         return Cpu("max", "qemu,max", ids)
 
+    def spoken(self) -> list[str]:
+        """What the kernel printed up to the end of setup_arch, without time and code offsets."""
+        try:
+            log = self.truth.text(self.case, "console_boot.txt")
+        except FileNotFoundError:
+            log = self.truth.text(self.case, "dmesg.txt")
+        lines = [OFFSET.sub("", STAMP.sub("", line.rstrip())) for line in log.splitlines()]
+        # What comes next looks for firmware, or is start_kernel's first allocation.
+        end = next(n for n, line in enumerate(lines) if NEXT.search(line))
+        return lines[:end]
+
     def predict(self) -> Boot:
         dtb_at, blob = self.handed_over
         board = Board.from_dtb(blob)
         placement = custom(board, self.kernel_at, dtb_at)
         return boot(board, self.kernel, placement, cpu=self.cpu)
+
+
+def predicted_words(boot: Boot) -> list[str]:
+    """What the model says that the kernel prints about memory, in order."""
+    pa = boot.machine.kernel.pa
+    lines: list[str] = []
+    for said in boot.events.in_order():
+        if isinstance(said, Message):
+            lines += said.text.split("\n")
+        elif said.logged:
+            lines += [said.detail] if said.detail else []
+            lines.append(f"{said.kind}: [{pa(said.start)}-{pa(said.end)}] {said.function}")
+    return lines
 
 
 @dataclass(frozen=True)

@@ -9,13 +9,13 @@ from types import ModuleType
 
 import pytest
 from forward_arm64 import (
-    MEMBLOCK,
     PAGE,
     REGISTERS,
     STAGES,
     Format,
     Recording,
     after_boot,
+    predicted_words,
     tables,
 )
 
@@ -35,6 +35,7 @@ CASES = [
     "arm64-16k-47",
     "arm64-64k-42",
 ]
+UNFLATTENED = "early_init_dt_alloc_memory_arch"
 ROOTS = ("init_pg_dir", "swapper_pg_dir", "reserved_pg_dir", "tramp_pg_dir")
 
 
@@ -57,9 +58,10 @@ def roots_of(recording: Recording, boot: Boot, stage: str) -> list[tuple[int, in
     found = [(pa("init_idmap_pg_dir"), idmap, whole)]
     if stage == "head-mmu-off":
         return found
-    if stage == "paging_init-end":
+    late = stage in ("paging_init-end", "setup_arch-end")
+    if late:
         found.append((pa("idmap_pg_dir"), idmap, whole))
-    names = [n for n in ROOTS if not (n == "init_pg_dir" and stage == "paging_init-end")]
+    names = [n for n in ROOTS if not (n == "init_pg_dir" and late)]
     if early_c:
         names.append("init_pg_dir")
     return found + [(pa(name), layout.root_level, whole) for name in dict.fromkeys(names)]
@@ -106,28 +108,31 @@ def test_every_table_page_and_register(
 
 
 @pytest.mark.parametrize("case", CASES)
-def test_memblock_events_are_the_kernels_words(
+def test_memblock_lines_are_the_kernels_words(
     truth: ModuleType, case: str, say: Callable[[str], None]
 ) -> None:
-    try:
-        log = truth.text(case, "console_boot.txt")
-    except FileNotFoundError:
-        log = truth.text(case, "dmesg.txt")
-    # What follows is unflatten_device_tree's first allocation.
-    before, found, _ = log.partition("early_init_dt_alloc_memory_arch")
-    assert found
-    said = [
-        (kind, int(start, 16), int(end, 16), function)
-        for kind, start, end, function in MEMBLOCK.findall(before)
-    ]
-    events = predicted(truth, case).events
-    mine = [(e.kind, e.start, e.end, e.function) for e in events if e.logged]
-    same = sum(a == b for a, b in zip(said, mine, strict=False))
-    say(f"{case}: {len(said)} memblock lines compared, {same} equal, {len(mine)} predicted")
-    assert said
-    for index, (real, model) in enumerate(zip(said, mine, strict=False)):
-        assert model == real, f"line {index}"
-    assert len(mine) == len(said)
+    """Every request and its result, to the end of setup_arch."""
+    spoken = Recording(truth, case).spoken(), predicted_words(predicted(truth, case))
+    real, mine = ([line for line in lines if line.startswith("memblock_")] for lines in spoken)
+    same = sum(a == b for a, b in zip(real, mine, strict=False))
+    say(f"{case}: {len(real)} memblock lines compared, {same} equal, {len(mine)} predicted")
+    assert real
+    assert mine == real
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_every_line_from_the_tree_to_the_end(
+    truth: ModuleType, case: str, say: Callable[[str], None]
+) -> None:
+    """Nodes, zones, areas, memblock's configuration: all that is printed after paging_init."""
+    spoken = Recording(truth, case).spoken(), predicted_words(predicted(truth, case))
+    real, mine = (
+        lines[next(n for n, line in enumerate(lines) if UNFLATTENED in line) :] for lines in spoken
+    )
+    same = sum(a == b for a, b in zip(real, mine, strict=False))
+    say(f"{case}: {len(real)} lines after paging_init compared, {same} equal")
+    assert "MEMBLOCK configuration:" in real
+    assert mine == real
 
 
 CONSTANTS = {

@@ -10,7 +10,7 @@ from types import ModuleType
 
 import numpy as np
 import pytest
-from forward_arm64 import MEMBLOCK, Format, Recording, after_boot, tables
+from forward_arm64 import Format, Recording, after_boot, predicted_words, tables
 
 from ttbr.boot.board import Board
 from ttbr.boot.boot import Boot, boot
@@ -39,20 +39,12 @@ def predicted(truth: ModuleType) -> Boot:
 def test_memblock_events_are_the_kernels_words(
     truth: ModuleType, say: Callable[[str], None]
 ) -> None:
-    log = truth.text(CASE, "console_boot.txt")
-    before, found, _ = log.partition("early_init_dt_alloc_memory_arch")
-    assert found
-    said = [
-        (kind, int(start, 16), int(last, 16), function)
-        for kind, start, last, function in MEMBLOCK.findall(before)
-    ]
-    mine = [(e.kind, e.start, e.end, e.function) for e in predicted(truth).events if e.logged]
-    same = sum(a == b for a, b in zip(said, mine, strict=False))
-    say(f"{CASE}: {len(said)} memblock lines compared, {same} equal, {len(mine)} predicted")
-    for index, (real, model) in enumerate(zip(said, mine, strict=False)):
-        assert model == real, f"line {index}"
-    assert len(mine) == len(said)
-    assert sum("early_init_dt_add_memory_arch" in line for *_, line in said) == 33
+    spoken = Recording(truth, CASE).spoken(), predicted_words(predicted(truth))
+    real, mine = ([line for line in lines if line.startswith("memblock_")] for lines in spoken)
+    same = sum(a == b for a, b in zip(real, mine, strict=False))
+    say(f"{CASE}: {len(real)} memblock lines compared, {same} equal, {len(mine)} predicted")
+    assert mine == real
+    assert sum("early_init_dt_add_memory_arch" in line for line in real) == 33
 
 
 def test_final_tables_and_memory(truth: ModuleType, say: Callable[[str], None]) -> None:

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 from ttbr.boot.machine import CmaArea, Machine
+from ttbr.boot.params import memparse, sizes_by_node
+from ttbr.boot.regions import NO_NODE
 from ttbr.kernel.pageblock import pageblock_bytes
+from ttbr.kernel.structs import max_numnodes
 
 M = 1 << 20
 G4 = 1 << 32
@@ -19,6 +22,8 @@ def dma_contiguous_reserve(machine: Machine, limit: int, highmem_start: int) -> 
     """
     if not machine.kernel.config.enabled("DMA_CMA"):
         return
+    if machine.kernel.config.enabled("DMA_NUMA_CMA"):
+        dma_numa_cma_reserve(machine, highmem_start)
     size, base, fixed = default_size(machine), 0, False
     asked = machine.params.cma
     if asked is not None:
@@ -39,6 +44,52 @@ def dma_contiguous_reserve(machine: Machine, limit: int, highmem_start: int) -> 
     if area is not None:
         machine.cma.default = area
         early_fixup(machine, area.base, area.size)
+
+
+def dma_pernuma_cma_reserve(machine: Machine, highmem_start: int) -> None:
+    """``dma_pernuma_cma_reserve`` of 6.1: ``cma_pernuma=`` asks for an area on every node."""
+    size = _pernuma(machine)
+    if not machine.kernel.config.enabled("DMA_PERNUMA_CMA") or not size:
+        return
+    for nid in machine.numa.online:
+        _declare_on_node(machine, f"pernuma{nid}", size, nid, highmem_start)
+
+
+def dma_numa_cma_reserve(machine: Machine, highmem_start: int) -> None:
+    """``dma_numa_cma_reserve``: the same, and ``numa_cma=`` for single nodes."""
+    everywhere = _pernuma(machine)
+    single: dict[int, int] = {}
+    for value in machine.params.all("numa_cma"):
+        single |= sizes_by_node(value or "", max_numnodes(machine.kernel))[0]
+    for nid in range(max(machine.numa.online, default=0) + 1):
+        if nid not in machine.numa.online:
+            if everywhere or single.get(nid):
+                machine.log.say(f"invalid node {nid} specified")
+            continue
+        if everywhere:
+            _declare_on_node(machine, f"pernuma{nid}", everywhere, nid, highmem_start)
+        if single.get(nid):
+            _declare_on_node(machine, f"numa{nid}", single[nid], nid, highmem_start)
+
+
+def _pernuma(machine: Machine) -> int:
+    value = machine.params.last("cma_pernuma")
+    return memparse(value)[0] if value is not None else 0
+
+
+def _declare_on_node(
+    machine: Machine, name: str, size: int, nid: int, highmem_start: int
+) -> CmaArea | None:
+    return cma_declare_contiguous(
+        machine,
+        base=0,
+        size=size,
+        limit=0,
+        fixed=False,
+        name=name,
+        highmem_start=highmem_start,
+        nid=nid,
+    )
 
 
 def default_size(machine: Machine) -> int:
@@ -68,13 +119,18 @@ def cma_declare_contiguous(
     fixed: bool,
     name: str,
     highmem_start: int,
+    alignment: int = 0,
+    nid: int = NO_NODE,
 ) -> CmaArea | None:
     """``cma_declare_contiguous_nid``: find and reserve an area; None, and a message, if it fails.
 
-    All in bytes. ``base`` and ``limit`` bound it (0: no bound); ``fixed`` wants it at ``base``.
+    All in bytes. ``base`` and ``limit`` bound it (0: no bound); ``fixed`` wants it at ``base``;
+    ``alignment`` counts where it is more than that of page blocks. On node ``nid`` and no other.
     """
     memblock, say, pa = machine.memblock, machine.log.say, machine.kernel.pa
-    align = pageblock_bytes(machine.kernel)
+    align = max(alignment, pageblock_bytes(machine.kernel))
+    if not machine.kernel.config.enabled("NUMA"):
+        nid = NO_NODE
     if _full(machine) or not size:
         return None
     problem = ""
@@ -99,9 +155,9 @@ def cma_declare_contiguous(
         if not memblock.is_region_reserved(base, size):
             memblock.reserve(base, size, "cma_declare_contiguous_nid")
             area = cma_init_reserved_mem(machine, base, size, name)
-    elif base := _place(machine, (base, limit), size, align, highmem_start):
+    elif base := _place(machine, (base, limit), size, align, highmem_start, nid):
         area = cma_init_reserved_mem(machine, base, size, name)
-    node = " on node -1" if machine.kernel.release.has("cma_above_4g_first") else ""
+    node = f" on node {nid}" if machine.kernel.release.has("cma_above_4g_first") else ""
     if area is None:
         say(f"cma: Failed to reserve {size // M} MiB{node}")
     else:
@@ -110,7 +166,12 @@ def cma_declare_contiguous(
 
 
 def _place(
-    machine: Machine, bounds: tuple[int, int], size: int, align: int, highmem_start: int
+    machine: Machine,
+    bounds: tuple[int, int],
+    size: int,
+    align: int,
+    highmem_start: int,
+    nid: int,
 ) -> int:
     """Where an area that is not fixed goes within [base, limit); 0 if nowhere."""
     memblock = machine.memblock
@@ -123,20 +184,20 @@ def _place(
     above_first = machine.kernel.release.has("cma_above_4g_first")
     found = 0
     if wide and above_first:
-        found = _above_4g(machine, size, align, limit)
+        found = _above_4g(machine, size, align, limit, nid)
     if not found and base < highmem_start < limit:
-        found = memblock.alloc_range_nid(size, align, highmem_start, limit)
+        found = memblock.alloc_range_nid(size, align, highmem_start, limit, nid=nid, exact=True)
         limit = highmem_start
     if wide and not above_first:
         # Whatever was found in highmem stays reserved, and is forgotten.
-        found = _above_4g(machine, size, align, limit)
-    return found or memblock.alloc_range_nid(size, align, base, limit)
+        found = _above_4g(machine, size, align, limit, nid)
+    return found or memblock.alloc_range_nid(size, align, base, limit, nid=nid, exact=True)
 
 
-def _above_4g(machine: Machine, size: int, align: int, limit: int) -> int:
+def _above_4g(machine: Machine, size: int, align: int, limit: int, nid: int) -> int:
     memblock = machine.memblock
     memblock.bottom_up = True
-    found = memblock.alloc_range_nid(size, align, G4, limit)
+    found = memblock.alloc_range_nid(size, align, G4, limit, nid=nid, exact=True)
     memblock.bottom_up = False
     return found
 

@@ -52,6 +52,17 @@ class ReservedMem:
 
 
 @dataclass(slots=True)
+class NumaState:
+    """The nodes that there are (node_online_map), and where memory for each was taken from.
+
+    ``node_data``: physical address of a node's ``struct pglist_data``, where it was allocated.
+    """
+
+    online: list[int] = field(default_factory=lambda: [0])
+    node_data: dict[int, int] = field(default_factory=dict)
+
+
+@dataclass(slots=True)
 class CmaState:
     """What is known of contiguous memory (mm/cma.c, kernel/dma/contiguous.c)."""
 
@@ -97,6 +108,7 @@ class Machine:
     reserved_mem: ReservedMem = field(default_factory=ReservedMem)
     reserved_regions: list[ReservedRegion] = field(default_factory=list)
     cma: CmaState = field(default_factory=CmaState)
+    numa: NumaState = field(default_factory=NumaState)
     nodes: list[Node] = field(default_factory=list)
     distances: dict[tuple[int, int], int] = field(default_factory=dict)
     nr_kernel_pages: int = 0

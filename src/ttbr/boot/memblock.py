@@ -10,7 +10,7 @@ from bisect import bisect_left, bisect_right
 from collections.abc import Iterator
 
 from ttbr.boot.events import EventLog
-from ttbr.boot.regions import BASE, END, NO_NODE, BootPanic, Flags, Region, Regions
+from ttbr.boot.regions import BASE, END, NO_NODE, BootPanic, Flags, Region, Regions, is_node
 
 __all__ = [
     "ACCESSIBLE",
@@ -288,7 +288,7 @@ class Memblock:
             exact: no other node is tried.
             detail: goes into the event.
         """
-        for node in (nid,) if nid == NO_NODE or exact else (nid, NO_NODE):
+        for node in (nid, NO_NODE) if is_node(nid) and not exact else (nid,):
             found = self.find_in_range(size, align or self.cache_line, start, end, node)
             if found and self.reserve(found, size, "memblock_alloc_range_nid", detail):
                 return found
@@ -365,7 +365,7 @@ class Memblock:
         for region in list(self.memory.list):
             first, behind = -(-region.base // self.page_size), region.end // self.page_size
             node = region.nid if self.numa else 0
-            if first < behind and nid in (NO_NODE, node):
+            if first < behind and (not is_node(nid) or nid == node):
                 yield first, behind, node
 
     def start_of_dram(self) -> int:
@@ -400,7 +400,7 @@ class Memblock:
 
     def _skipped(self, region: Region, nid: int) -> bool:
         return bool(
-            (self.numa and nid not in (NO_NODE, region.nid))
+            (self.numa and is_node(nid) and nid != region.nid)
             or region.flags & (Flags.NOMAP | Flags.DRIVER_MANAGED)
             or (self.movable_node and region.flags & Flags.HOTPLUG)
         )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from ttbr.boot.memblock import Memblock
-from ttbr.boot.regions import NO_NODE
+from ttbr.boot.regions import is_node
 
 
 def dump_all(memblock: Memblock) -> None:
@@ -22,7 +22,7 @@ def configuration(memblock: Memblock) -> list[str]:
     for regions in arrays:
         lines.append(f" {regions.name}.cnt  = {len(regions.list):#x}")
         for index, region in enumerate(regions.list):
-            node = f" on node {region.nid}" if region.nid != NO_NODE else ""
+            node = f" on node {region.nid}" if is_node(region.nid) else ""
             lines.append(
                 f" {regions.name}[{index:#x}]\t[{pa(region.base)}-{pa(region.end - 1)}], "
                 f"{pa(region.size)} bytes{node} flags: {region.flags:#x}"

@@ -61,6 +61,24 @@ def kstrtobool(text: str | None) -> bool | None:
     return None
 
 
+def sizes_by_node(text: str, nodes: int) -> tuple[dict[int, int], str]:
+    """Read ``node:size[,node:size…]`` as far as it goes: ({node: bytes}, the rest of the text).
+
+    Source: mm/hugetlb.c: cmdline_parse_hugetlb_cma, kernel/dma/contiguous.c: early_numa_cma.
+    ``nodes``: MAX_NUMNODES, which ends the reading at any greater node.
+    """
+    found: dict[int, int] = {}
+    while number := re.match(r"\s*(\d+):", text):
+        nid = int(number.group(1))
+        if nid >= nodes:
+            break
+        found[nid], text = memparse(text[number.end() :])
+        if not text.startswith(","):
+            break
+        text = text[1:]
+    return found, text
+
+
 def split_arguments(text: str) -> list[tuple[str, str | None]]:
     """Cut a command line into (name, value) pairs as the kernel does; value None without ``=``.
 

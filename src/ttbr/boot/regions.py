@@ -27,17 +27,24 @@ class Flags(IntFlag):
 
 
 NO_NODE = -1
-"""The node of a region that belongs to none, and of a request for any (NUMA_NO_NODE)."""
+"""No node: of a request for any, and of a region that was told so (NUMA_NO_NODE)."""
+UNSET_NODE = 1 << 16
+"""The node of a region that nobody has spoken about (MAX_NUMNODES), which keeps it apart."""
+
+
+def is_node(nid: int) -> bool:
+    """``numa_valid_node``: whether a number is one of a node."""
+    return 0 <= nid < UNSET_NODE
 
 
 @dataclass(slots=True)
 class Region:
-    """A range ``[base, end)`` of one of the two arrays; ``nid``: its node or `NO_NODE`."""
+    """A range ``[base, end)`` of one of the arrays; ``nid``: its node, if `is_node`."""
 
     base: int
     end: int
     flags: Flags = Flags.NONE
-    nid: int = NO_NODE
+    nid: int = UNSET_NODE
 
     @property
     def size(self) -> int:
@@ -84,7 +91,7 @@ class Regions:
         """Bytes in all regions."""
         return sum(region.size for region in self.list)
 
-    def add(self, base: int, size: int, flags: Flags = Flags.NONE, nid: int = NO_NODE) -> bool:
+    def add(self, base: int, size: int, flags: Flags = Flags.NONE, nid: int = UNSET_NODE) -> bool:
         """Insert what of a range is not covered yet (memblock_add_range); False if full."""
         size = self.cap(base, size)
         if not size:

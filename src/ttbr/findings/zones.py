@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from ttbr.boot.arm64.memblock_init import phys_mask_shift
 from ttbr.boot.arm64.state import Arm64
 from ttbr.boot.boot import Boot
 from ttbr.findings.attempt import of_boot
@@ -75,7 +74,7 @@ def memory_beyond_kernel(boot: Boot) -> Iterable[Found]:
     machine, state = boot.machine, boot.machine.arch_state
     if not isinstance(state, Arm64) or "memblock" not in boot.stages:
         return
-    end = 1 << phys_mask_shift(state)
+    end = 1 << state.phys_mask_shift
     for bank in machine.board.ram:
         lost = bank.end - max(bank.base, end)
         if lost > 0:

@@ -128,6 +128,11 @@ _COMMON = {
         "mm/cma.c: cma_declare_contiguous_nid",
         since=(6, 3),
     ),
+    "hugetlb_cma_gigantic_aligned": Behaviour(
+        "areas for gigantic pages are aligned to those; before, to huge pages",
+        "mm/hugetlb.c: hugetlb_cma_reserve",
+        since=(6, 10),
+    ),
     "cma_areas_plus_one": Behaviour(
         "there is room for one area more than CONFIG_CMA_AREAS says",
         "include/linux/cma.h: MAX_CMA_AREAS",
@@ -165,6 +170,18 @@ _COMMON = {
         "6.12; before, those of 6.1",
         "include/linux/mmzone.h, mm_types.h, kobject.h, sysfs.h",
         since=(6, 12),
+    ),
+    "numa_memblks": Behaviour(
+        "nodes are collected, cleaned and merged before memblock hears of them, reserved ranges "
+        "get nodes too, and the distance table is made when first needed; before, each range goes "
+        "to memblock as it is met, and the table is made first",
+        "mm/numa_memblks.c; 6.1 drivers/base/arch_numa.c",
+        since=(6, 12),
+    ),
+    "of_numa_last_node_counts": Behaviour(
+        "a tree whose last memory node has no numa-node-id describes no nodes",
+        "drivers/of/of_numa.c: of_numa_parse_memory_nodes",
+        since=(6, 11),
     ),
     "cma_fixup_at_reserve": Behaviour(
         "a reusable shared-dma-pool node is recorded for the arm remap when it is reserved, "
@@ -248,6 +265,22 @@ _ARM64 = {
         "arch/arm64/mm/mmu.c: map_mem",
         since=(7, 2),
         stable=MappingProxyType({(6, 12): 117}),
+    ),
+    "arm64_sect_normal_write": Behaviour(
+        "blocks of the virtual memory map carry the write bit (DBM)",
+        "arch/arm64/include/asm/pgtable-prot.h: PROT_SECT_NORMAL",
+        since=(6, 2),
+    ),
+    "arm64_zone_dma_exact": Behaviour(
+        "ZONE_DMA ends where the devices' reach ends; before, at the power of two above that, and "
+        "at the end of memory if all of it lies above 4 GiB",
+        "arch/arm64/mm/init.c: zone_sizes_init",
+        since=(6, 12),
+    ),
+    "arm64_crashkernel_generic": Behaviour(
+        "crashkernel= without a place is tried in low memory, then in high with a second, low area",
+        "kernel/crash_reserve.c: reserve_crashkernel_generic",
+        since=(6, 4),
     ),
     "arm64_crashkernel_by_pages": Behaviour(
         "crashkernel= makes the linear map page-granular where a DMA zone is configured, and "

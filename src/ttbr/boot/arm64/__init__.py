@@ -1,10 +1,10 @@
-"""Linux on arm64, from the loader's jump to the end of paging_init: its stages, in order."""
+"""Linux on arm64, from the loader's jump to the end of setup_arch: its stages, in order."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 
-from ttbr.boot.arm64 import head, map_kernel, memblock_init, paging_init, setup
+from ttbr.boot.arm64 import bootmem_init, head, map_kernel, memblock_init, paging_init, setup
 from ttbr.boot.arm64.state import Arm64
 from ttbr.boot.machine import Machine
 from ttbr.kernel.arm64_layout import markers
@@ -41,5 +41,6 @@ STAGES: tuple[tuple[str, Callable[[Machine], None]], ...] = (
     ("fixmap", _stage(setup.fixmap)),
     ("memblock", _stage(memblock_init.memblock)),
     ("paging_init", _stage(paging_init.paging_init)),
+    ("bootmem_init", _stage(bootmem_init.late_setup)),
 )
 """(name, what it does to the machine), in order."""

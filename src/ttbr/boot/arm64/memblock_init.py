@@ -11,7 +11,6 @@ from ttbr.boot.arm64.state import ADDRESS_MASK, MIN_KIMG_ALIGN, Arm64
 from ttbr.boot.params import memparse
 from ttbr.boot.reserved_mem import early_init_fdt_scan_reserved_mem
 from ttbr.errors import InputError
-from ttbr.kernel.arm64_prot import physical_bits
 
 FUNCTION = "arm64_memblock_init"
 PHYS_ADDR_MAX = (1 << 64) - 1
@@ -35,7 +34,7 @@ def memblock(state: Arm64) -> None:
             linear = min(linear, 1 << 51)
     align = layout.geometry.memstart_align
 
-    memory.remove(1 << phys_mask_shift(state), PHYS_ADDR_MAX, FUNCTION)
+    memory.remove(1 << state.phys_mask_shift, PHYS_ADDR_MAX, FUNCTION)
     start = memory.start_of_dram() // align * align
     if memory.end_of_dram() - start > linear:
         machine.log.say("Memory doesn't fit in the linear mapping, VA_BITS too small")
@@ -59,14 +58,6 @@ def memblock(state: Arm64) -> None:
     early_init_fdt_scan_reserved_mem(machine)
     if is_possible(state) and not is_deferred(state):
         reserve_crashkernel(state)
-
-
-def phys_mask_shift(state: Arm64) -> int:
-    """PHYS_MASK_SHIFT: physical address bits that the kernel's descriptors hold."""
-    config = state.machine.kernel.config
-    if config.enabled("ARM64_LPA2") and not state.lpa2:
-        return 48
-    return physical_bits(config)
 
 
 def _memory_limit(state: Arm64) -> int:

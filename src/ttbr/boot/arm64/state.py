@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from ttbr.boot.arm64.feature_override import HVHE, Overrides, overrides
 from ttbr.boot.arm64.registers import DS, actual_va_bits
@@ -11,9 +11,10 @@ from ttbr.boot.board import c_string
 from ttbr.boot.machine import Machine
 from ttbr.errors import InputError
 from ttbr.kernel.arm64_geometry import IDMAP_VA_BITS, Geometry
-from ttbr.kernel.arm64_layout import STRUCT_PAGE, Layout, layout
-from ttbr.kernel.arm64_prot import Protections, output_address, protections
+from ttbr.kernel.arm64_layout import Layout, layout
+from ttbr.kernel.arm64_prot import Protections, output_address, physical_bits, protections
 from ttbr.kernel.cpu import Cpu
+from ttbr.kernel.structs import struct_size
 from ttbr.mmu.writer import TableWriter
 
 MIN_KIMG_ALIGN = 2 << 20
@@ -30,7 +31,9 @@ class Arm64:
     randomised with. `memstart`: physical address that PAGE_OFFSET stands for; it wraps below zero.
     `non_global`: kernel mappings get nG (arm64_use_ng_mappings). `earlycon`: physical address of a
     console that is only set up after paging_init. `crash_area`: (address, bytes) of what
-    crashkernel= got before the linear map was made.
+    crashkernel= got, `crash_low` of the second area in low memory. `dma_limit`: the address behind
+    the lowest DMA zone (arm64_dma_phys_limit). `sections`: the sections of sparse memory that are
+    present, and their nodes; `vmemmap_bytes`: memory behind their struct pages.
     """
 
     machine: Machine
@@ -43,6 +46,10 @@ class Arm64:
     non_global: bool = False
     earlycon: int | None = None
     crash_area: tuple[int, int] | None = None
+    crash_low: tuple[int, int] | None = None
+    dma_limit: int = 0
+    sections: dict[int, int] = field(default_factory=dict)
+    vmemmap_bytes: int = 0
 
     @classmethod
     def of(cls, machine: Machine) -> Arm64:
@@ -67,11 +74,8 @@ class Arm64:
         cpu = found.cpu(machine.cpu)
         _check_granule(machine, geometry)
         actual = actual_va_bits(kernel.config, geometry, cpu)
-        machine.unknowns.append(
-            f"sizeof(struct page) is taken to be {STRUCT_PAGE} bytes: it decides where vmemmap "
-            "and what is placed around it lie"
-        )
-        return cls(machine, layout(kernel.config, kernel.release, actual), cpu, found)
+        page = struct_size(kernel, "page")
+        return cls(machine, layout(kernel.config, kernel.release, actual, page), cpu, found)
 
     @property
     def runs_nvhe(self) -> bool:
@@ -83,6 +87,14 @@ class Arm64:
     def lpa2(self) -> bool:
         """Whether LPA2 descriptors are in force (TCR_EL1.DS)."""
         return bool(self.machine.registers.get("TCR_EL1", 0) & DS)
+
+    @property
+    def phys_mask_shift(self) -> int:
+        """PHYS_MASK_SHIFT: physical address bits that the kernel's descriptors hold."""
+        config = self.machine.kernel.config
+        if config.enabled("ARM64_LPA2") and not self.lpa2:
+            return 48
+        return physical_bits(config)
 
     @property
     def tables(self) -> Tables:
