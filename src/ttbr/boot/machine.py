@@ -80,8 +80,9 @@ class Machine:
     architectural name, root tables (physical addresses) by symbol. ``dtb`` is the physical
     address of ``tree``, ``initrd`` (start, size) or None once it is dropped, ``elfcorehdr``
     likewise. ``crash_areas``: (start, size) of what crashkernel= got. ``nodes`` are the memory
-    nodes and their zones; ``nr_kernel_pages`` and ``nr_all_pages`` what free_area_init() counts
-    for the sizes of hash tables. ``command_line`` is what the kernel parses, known after the tree
+    nodes and their zones, ``sections`` those of sparse memory (number → node), ``memmap_bytes``
+    the memory of all struct pages; ``nr_kernel_pages`` and ``nr_all_pages`` what
+    free_area_init() counts for the sizes of hash tables. ``command_line`` is what the kernel parses, known after the tree
     was scanned. ``kaslr_offset`` and ``memstart`` are what was observed of arm64's KASLR (None:
     nothing). ``phys_offset``: the physical address that arm maps at PAGE_OFFSET. ``page_offset``,
     ``markers`` and ``symbols`` (run-time virtual addresses) go into the images. ``arch_state``
@@ -111,6 +112,8 @@ class Machine:
     numa: NumaState = field(default_factory=NumaState)
     nodes: list[Node] = field(default_factory=list)
     distances: dict[tuple[int, int], int] = field(default_factory=dict)
+    sections: dict[int, int] = field(default_factory=dict)
+    memmap_bytes: int = 0
     nr_kernel_pages: int = 0
     nr_all_pages: int = 0
     crash_areas: list[tuple[int, int]] = field(default_factory=list)

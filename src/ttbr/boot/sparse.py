@@ -7,7 +7,6 @@ the array of struct page of a section comes about is the architecture's or, with
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -112,6 +111,7 @@ class SectionArrays:
                 f"align={self.machine.kernel.page_size:#x} nid={nid} from={self.goal:#x}'"
             )
         self.arrays[section] = found
+        self.machine.memmap_bytes += size
 
 
 def memmap_alloc(
@@ -122,28 +122,24 @@ def memmap_alloc(
     return alloc(size, align, "memmap_alloc", start=goal, nid=nid)
 
 
-def sparse_init(
-    machine: Machine, maps: MapPopulator, *, physmem_bits: int, goal: int
-) -> dict[int, int]:
+def sparse_init(machine: Machine, maps: MapPopulator, *, physmem_bits: int, goal: int) -> None:
     """``sparse_init``: find the sections, allocate for them, populate their maps by node.
+
+    The sections go to ``Machine.sections``.
 
     Args:
         machine: memblock has the memory, with nodes.
         maps: makes the struct pages.
         physmem_bits: MAX_PHYSMEM_BITS.
         goal: physical address above which memory is looked for first.
-
-    Returns:
-        The node of each section that has memory, by section number, ascending.
     """
-    present = memblocks_present(machine, physmem_bits)
-    pending = list(present.items())
+    machine.sections = memblocks_present(machine, physmem_bits)
+    pending = list(machine.sections.items())
     while pending:
         nid = pending[0][1]
         count = next((n for n, (_, other) in enumerate(pending) if other != nid), len(pending))
         _sparse_init_nid(machine, maps, nid, [section for section, _ in pending[:count]], goal)
         del pending[:count]
-    return present
 
 
 def memblocks_present(machine: Machine, physmem_bits: int) -> dict[int, int]:
@@ -249,21 +245,6 @@ class _Circular:
             f"Section {pair[0]} and {pair[1]} (node {self.nid}) have a circular dependency on "
             "usemap and pgdat allocations"
         )
-
-
-def section_spans(machine: Machine, sections: dict[int, int]) -> Iterator[tuple[int, int]]:
-    """(first address, address behind) of runs of sections in a row."""
-    shift = section_shift(machine.kernel)
-    start = before = None
-    for section in sections:
-        if before is not None and section == before + 1:
-            before = section
-            continue
-        if start is not None and before is not None:
-            yield start << shift, (before + 1) << shift
-        start = before = section
-    if start is not None and before is not None:
-        yield start << shift, (before + 1) << shift
 
 
 def _panicking(found: int) -> None:

@@ -62,7 +62,7 @@ def boot_command(
     iomem: bool,
     as_json: bool,
 ) -> None:
-    """Boot Linux on BOARD.dtb, from the loader's hand-over to the final page tables.
+    """Boot Linux on BOARD.dtb, from the loader's hand-over to the end of setup_arch.
 
     Every table is written where Linux would allocate it. --save keeps the result as an ELF core
     that all other commands read.

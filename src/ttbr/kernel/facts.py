@@ -41,7 +41,7 @@ SYMBOLS: tuple[str, ...] = (
     *("sparse_init_nid", "sparse_early_usemaps_alloc_pgdat_section", "sparse_buffer_init"),
     *("sparse_buffer_fini", "sparse_buffer_free", "sparse_buffer_alloc"),
     *("__earlyonly_bootmem_alloc", "request_standard_resources", "reserve_crashkernel_low"),
-    *("arch_reserve_crashkernel", "kvm_hyp_reserve"),
+    *("vmemmap_alloc_block", "contig_page_data"),
     # start_kernel() behind setup_arch(): per-CPU data, the parts of the image in the line about
     # memory, and functions that may be inlined.
     *("__per_cpu_start", "__per_cpu_end", "_sinittext", "_einittext", "__end_rodata"),
@@ -100,7 +100,7 @@ OPTIONS: tuple[str, ...] = (
     *("MEMORY_HOTREMOVE", "NUMA", "SPARSEMEM", "MEMTEST", "MEMCG", "SLAB_OBJ_EXT"),
     *("NODES_SHIFT", "OF_NUMA", "SPARSEMEM_VMEMMAP", "SPARSEMEM_EXTREME", "FLATMEM"),
     *("MEMORY_HOTPLUG", "DEFERRED_STRUCT_PAGE_INIT", "DMA_NUMA_CMA", "DMA_PERNUMA_CMA"),
-    "CPUMASK_OFFSTACK",
+    *("CPUMASK_OFFSTACK", "NUMA_EMU"),
     *("CMA_AREAS", "DMA_CMA", "CMA_SIZE_MBYTES", "CMA_SIZE_PERCENTAGE", "CMA_SIZE_SEL_MBYTES"),
     *("CMA_SIZE_SEL_PERCENTAGE", "CMA_SIZE_SEL_MIN", "CMA_SIZE_SEL_MAX"),
     *("DMA_DECLARE_COHERENT", "DMA_RESTRICTED_POOL", "CRASH_DUMP"),

@@ -10,6 +10,7 @@ from ttbr.format import about, address, size
 from ttbr.kernel.arm64_modules import module_region
 from ttbr.mmu.image import Image
 from ttbr.mmu.regions import Region, kernel_mappings, linear_map, regions, table_bytes
+from ttbr.report.nodes import nodes_json, print_nodes
 from ttbr.report.physical import Place, memory_rows, places
 
 EVENTS_KEY = "events"
@@ -47,6 +48,8 @@ def boot_json(result: Boot, stage: str, *, events: bool) -> dict[str, Any]:
         "messages": [message.text for message in result.events.messages],
         "unknown": list(machine.unknowns),
     }
+    if machine.nodes:
+        document |= nodes_json(machine)
     mappings = kernel_mappings(image)
     if mappings is not None:
         document["virtual"] = [_region_json(row) for row in regions(image, mappings)]
@@ -92,6 +95,10 @@ def print_boot(out: Console, result: Boot, stage: str) -> None:
     for name, start, last, flags in memory_rows(result):
         shown = f"  {flags}" if flags else ""
         out.print(f"{name:<9}{_span(start, last, bits)}  {size(last - start + 1):>9}{shown}")
+
+    if machine.nodes:
+        _heading(out, "nodes and zones")
+        print_nodes(out, machine, bits)
 
     mappings = kernel_mappings(image)
     if mappings is not None:

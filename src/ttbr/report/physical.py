@@ -6,7 +6,21 @@ from dataclasses import dataclass
 from ttbr.boot.boot import Boot
 from ttbr.kernel.segments import segments
 
-TABLE_CALLERS = ("early_pgtable_alloc", "early_alloc")
+TABLES = "translation tables"
+CALLERS = {
+    "early_pgtable_alloc": TABLES,
+    "early_alloc": TABLES,
+    "early_init_dt_alloc_memory_arch": "unflattened device tree",
+    "memmap_alloc": "struct pages",
+    "__earlyonly_bootmem_alloc": "vmemmap: tables, struct pages without a buffer",
+    "vmemmap_alloc_block": "vmemmap: tables, struct pages without a buffer",
+    "sparse_init": "sections of memory",
+    "memblocks_present": "sections of memory",
+    "sparse_index_alloc": "sections of memory",
+    "sparse_init_nid": "usage maps of sections",
+    "sparse_early_usemaps_alloc_pgdat_section": "usage maps of sections",
+}
+"""What the memory is for that a kernel function takes from memblock."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,12 +79,17 @@ def memory_rows(result: Boot) -> Iterator[tuple[str, int, int, str]]:
 
 
 def _allocations(result: Boot) -> list[Place]:
-    """Memory that the boot took from memblock, runs of one kind joined."""
-    taken = []
+    """Memory that the boot took from memblock and kept, runs of one kind joined."""
+    node_data = set(result.machine.numa.node_data.values())
+    taken: list[Place] = []
     for event in result.events:
+        if event.kind == "memblock_phys_free":
+            taken = [part for place in taken for part in _without(place, event.start, event.end)]
         if event.kind == "memblock_reserve" and event.function == "memblock_alloc_range_nid":
             caller = event.detail.rpartition(" ")[2]
-            what = "translation tables" if caller in TABLE_CALLERS else f"taken by {caller}"
+            what = CALLERS.get(caller, f"taken by {caller}")
+            if event.start in node_data:
+                what = "data of a node"
             taken.append(Place(event.start, event.end, what))
     joined: list[Place] = []
     for place in sorted(taken, key=lambda place: place.start):
@@ -80,3 +99,14 @@ def _allocations(result: Boot) -> list[Place]:
         else:
             joined.append(place)
     return joined
+
+
+def _without(place: Place, start: int, last: int) -> Iterator[Place]:
+    """What is left of a place when [start, last] is given back."""
+    if last < place.start or start > place.last:
+        yield place
+        return
+    if place.start < start:
+        yield Place(place.start, start - 1, place.what)
+    if last < place.last:
+        yield Place(last + 1, place.last, place.what)

@@ -54,11 +54,9 @@ def bootmem_init(state: Arm64) -> None:
     dma_pernuma_cma_reserve(machine, dram_end)
     kvm_hyp_reserve(state)
     if config.enabled("SPARSEMEM"):
-        vmemmap = Vmemmap(state)
-        state.sections = sparse_init(
-            machine, vmemmap, physmem_bits=state.phys_mask_shift, goal=state.memstart
+        sparse_init(
+            machine, Vmemmap(state), physmem_bits=state.phys_mask_shift, goal=state.memstart
         )
-        state.vmemmap_bytes = vmemmap.backing
     zone_sizes_init(state)
     dma_contiguous_reserve(machine, state.dma_limit, dram_end)
     if machine.kernel.release.has("arm64_crashkernel_generic"):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from ttbr.boot.arm64.feature_override import HVHE, Overrides, overrides
 from ttbr.boot.arm64.registers import DS, actual_va_bits
@@ -32,8 +32,7 @@ class Arm64:
     `non_global`: kernel mappings get nG (arm64_use_ng_mappings). `earlycon`: physical address of a
     console that is only set up after paging_init. `crash_area`: (address, bytes) of what
     crashkernel= got, `crash_low` of the second area in low memory. `dma_limit`: the address behind
-    the lowest DMA zone (arm64_dma_phys_limit). `sections`: the sections of sparse memory that are
-    present, and their nodes; `vmemmap_bytes`: memory behind their struct pages.
+    the lowest DMA zone (arm64_dma_phys_limit).
     """
 
     machine: Machine
@@ -48,8 +47,6 @@ class Arm64:
     crash_area: tuple[int, int] | None = None
     crash_low: tuple[int, int] | None = None
     dma_limit: int = 0
-    sections: dict[int, int] = field(default_factory=dict)
-    vmemmap_bytes: int = 0
 
     @classmethod
     def of(cls, machine: Machine) -> Arm64:

@@ -20,10 +20,9 @@ FUNCTION = "__earlyonly_bootmem_alloc"
 
 @dataclass(slots=True)
 class Vmemmap:
-    """The map of one machine; ``pages`` counts the bytes that back it, by nothing but need."""
+    """The map of one machine."""
 
     state: Arm64
-    backing: int = 0
 
     def section_map_size(self) -> int:
         """A section's struct pages, rounded up to what an entry of the PMD spans."""
@@ -79,7 +78,7 @@ class Vmemmap:
             protection &= ~WRITE
         bits = leaf(protection, PMD_LEVEL)
         tables.leaves(table.address, index, found, bits, step=unit, count=1)
-        self.backing += unit
+        state.machine.memmap_bytes += unit
         return True
 
     def _base_pages(self, start: int, end: int, nid: int, buffer: SparseBuffer) -> None:
@@ -101,7 +100,7 @@ class Vmemmap:
             if not found:
                 raise BootPanic("the kernel has no memory for the struct pages of all its memory")
             tables.leaves(table.address, index, found, bits, step=page, count=count)
-            self.backing += count * page
+            state.machine.memmap_bytes += count * page
             at += count * page
 
     def _table(self, at: int, level: int, nid: int) -> Root:
