@@ -53,7 +53,7 @@ def test_what_does_not_fit(ttbr: Run, examples: Path, options: list[str], words:
 
 def test_a_seed_and_what_was_observed_of_it(ttbr: Run, examples: Path) -> None:
     """The seed's offset and memstart_addr, given as observed, make the same machine."""
-    board = ("boot", examples / BOARD, "--bootargs", "quiet")
+    board = ("boot", examples / BOARD, "--bootargs", "quiet", "--stage", "paging_init")
     by_seed = ttbr(*board, "--kaslr-seed", "0x123456789abcdef0", "--json").json
     text = int(by_seed["physical"][0]["start"], 16)
     assert text == 0x4020_0000

@@ -82,9 +82,10 @@ class Machine:
     likewise. ``crash_areas``: (start, size) of what crashkernel= got. ``nodes`` are the memory
     nodes and their zones, ``sections`` those of sparse memory (number → node), ``memmap_bytes``
     the memory of all struct pages; ``nr_kernel_pages`` and ``nr_all_pages`` what
-    free_area_init() counts for the sizes of hash tables. ``command_line`` is what the kernel parses, known after the tree
-    was scanned. ``kaslr_offset`` and ``memstart`` are what was observed of arm64's KASLR (None:
-    nothing). ``phys_offset``: the physical address that arm maps at PAGE_OFFSET. ``page_offset``,
+    free_area_init() counts for the sizes of hash tables, ``distances`` those of the tree between
+    nodes. ``command_line`` is what the kernel parses, known after the tree was scanned.
+    ``kaslr_offset`` and ``memstart`` are what was observed of arm64's KASLR (None: nothing).
+    ``phys_offset``: the physical address that arm maps at PAGE_OFFSET. ``page_offset``,
     ``markers`` and ``symbols`` (run-time virtual addresses) go into the images. ``arch_state``
     belongs to the architecture's stages. ``handed_over`` is what the page allocator got.
     """

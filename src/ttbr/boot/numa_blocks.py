@@ -157,6 +157,8 @@ class NodeBlocks:
             self.machine.log.say(f"{prefix}Warning: node ids are out of bound, {pair}")
         elif distance > 0xFF or (here == there and distance != LOCAL_DISTANCE):
             self.machine.log.say(f"{prefix}Warning: invalid distance parameter, {pair}")
+        else:
+            self.machine.distances[here, there] = distance
 
     _prefix = ""
 
@@ -173,6 +175,7 @@ class NodeBlocks:
             address, nodes = self._table
             self.memblock.free(address, nodes * nodes, self._reset)
             self._table = None
+        self.machine.distances.clear()
 
     _reset = "numa_reset_distance"
 
