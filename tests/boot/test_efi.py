@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from ttbr.boot.board import Board
 from ttbr.boot.boot import boot
 from ttbr.boot.efi import Descriptor, Firmware, read_firmware
+from ttbr.boot.efi.boot_log import firmware_in
 from ttbr.boot.efi.memory_map import ATTRIBUTES, TYPES, decode_map, parse_attribute, parse_type
 from ttbr.boot.loader import custom
 from ttbr.boot.machine import Machine
@@ -347,3 +348,12 @@ def test_acpis_absence_from_the_inputs(line: str, options: dict[str, str], expec
     machine = run(MAIN, tree=tree, **options)
     assert any("ACPI describes" in text for text in machine.unknowns) == expected
     assert memory(machine) == [(RAM, RAM + 512 * M, "NONE")]
+
+
+@given(descriptors)
+def test_words_come_back(found: Descriptor) -> None:
+    made = Descriptor(found.kind, found.phys >> 12 << 12, found.pages % 1000 + 1, found.attribute)
+    if made.end < 1 << 64:
+        line = f"[    0.000000] efi:   {made.words}"
+        log = f"{line}\nefi:   {MAIN.words}"
+        assert firmware_in(log).memory_map == (made, MAIN)

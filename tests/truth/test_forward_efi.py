@@ -15,6 +15,7 @@ from forward_arm64 import Format, Recording, after_boot, predicted_words, tables
 from ttbr.boot.board import Board
 from ttbr.boot.boot import Boot, boot
 from ttbr.boot.efi import Firmware, read_firmware
+from ttbr.boot.efi.boot_log import firmware_in
 from ttbr.boot.efi.stub import stub_tree
 from ttbr.boot.fdt import DeviceTree
 from ttbr.boot.fdt_edit import with_chosen
@@ -45,6 +46,20 @@ def test_memblock_events_are_the_kernels_words(
     say(f"{CASE}: {len(real)} memblock lines compared, {same} equal, {len(mine)} predicted")
     assert mine == real
     assert sum("early_init_dt_add_memory_arch" in line for line in real) == 33
+
+
+def test_efi_debug_is_the_kernels_words(truth: ModuleType, say: Callable[[str], None]) -> None:
+    """The model's own log is one that the model reads again."""
+    mine = [m.text for m in predicted(truth).events.messages if m.text.startswith("efi: ")]
+    log = [line.partition("] ")[2] for line in truth.text(CASE, "console_boot.txt").splitlines()]
+    said = [line for line in log if line.startswith("efi: ")]
+    # What the firmware and its tables are called is not in the map.
+    said = [line for line in said if "EFI v" not in line and "MEMATTR=" not in line]
+    said = [line for line in said if "Remapping" not in line and "memattr" not in line]
+    same = sum(a == b for a, b in zip(said, mine, strict=False))
+    say(f"{CASE}: {len(said)} efi=debug lines compared, {same} equal")
+    assert mine == said
+    assert firmware_in("\n".join(mine)).memory_map == firmware(truth).memory_map
 
 
 def test_final_tables_and_memory(truth: ModuleType, say: Callable[[str], None]) -> None:

@@ -28,15 +28,22 @@ from ttbr.boot.machine import Machine
 from ttbr.boot.regions import BootPanic
 from ttbr.errors import InputError
 
-PARAMETERS = (
-    "linux,uefi-system-table",
-    "linux,uefi-mmap-start",
-    "linux,uefi-mmap-size",
-    "linux,uefi-mmap-desc-size",
-    "linux,uefi-mmap-desc-ver",
-    "linux,uefi-secure-boot",
-)
-"""Properties of /chosen, all of which the kernel needs for a boot through UEFI."""
+SYSTEM_TABLE = "linux,uefi-system-table"
+MEMMAP = "linux,uefi-mmap-start"
+MEMMAP_SIZE = "linux,uefi-mmap-size"
+DESCRIPTOR_SIZE = "linux,uefi-mmap-desc-size"
+DESCRIPTOR_VERSION = "linux,uefi-mmap-desc-ver"
+SECURE_BOOT = "linux,uefi-secure-boot"
+PARAMETERS = {
+    SYSTEM_TABLE: ("System Table", 16),
+    MEMMAP: ("MemMap Address", 16),
+    MEMMAP_SIZE: ("MemMap Size", 16),
+    DESCRIPTOR_SIZE: ("MemMap Desc. Size", 16),
+    DESCRIPTOR_VERSION: ("MemMap Desc. Version", 16),
+    SECURE_BOOT: ("Secure Boot Enabled", 8),
+}
+"""Properties of /chosen, all of which the kernel needs for a boot through UEFI; what it calls them
+and how many digits it shows."""
 ESRT_KINDS = (BOOT_DATA, RUNTIME_DATA, ACPI_RECLAIM, ACPI_NVS)
 ESRT_KINDS_OLD = (BOOT_DATA, RUNTIME_DATA)
 EARLY_MAP_LIMIT = 256 << 10  # bytes that one slot of early_memremap holds
@@ -80,15 +87,27 @@ def efi_init(machine: Machine) -> None:
 def _parameters(machine: Machine) -> bool:
     """``efi_get_fdt_params``: whether the tree has all that belongs to a boot through UEFI."""
     chosen = machine.tree.find("/chosen")
-    if chosen is None or chosen.prop(PARAMETERS[0]) is None:
+    if chosen is None or chosen.prop(SYSTEM_TABLE) is None:
         if chosen is not None:
             machine.log.say("efi: UEFI not found.")
         return False
-    for name in PARAMETERS:
-        if chosen.prop(name) is None:
+    debug = _debug(machine)
+    if debug:
+        machine.log.say("efi: Getting UEFI parameters from /chosen in DT:")
+    for name, (words, digits) in PARAMETERS.items():
+        found = chosen.prop(name)
+        if found is None:
             machine.log.say(f"efi: Can't find property '{name}' in DT!")
             return False
+        if debug:
+            value = int.from_bytes(found.data[: 4 if len(found.data) == 4 else 8], "big")
+            machine.log.say(f"efi:   {words:21}: 0x{value:0{digits}x}")
     return True
+
+
+def _debug(machine: Machine) -> bool:
+    """``efi=debug``."""
+    return any("debug" in (value or "").split(",") for value in machine.params.all("efi"))
 
 
 def _config_parse_tables(machine: Machine, firmware: Firmware) -> None:
@@ -117,7 +136,12 @@ def _reserve_regions(machine: Machine, firmware: Firmware) -> None:
     soft = machine.kernel.config.enabled("EFI_SOFT_RESERVE") and not any(
         "nosoftreserve" in (value or "").split(",") for value in machine.params.all("efi")
     )
+    debug = _debug(machine)
+    if debug:
+        machine.log.say("efi: Processing EFI memory map:")
     for entry in firmware.memory_map:
+        if debug:
+            machine.log.say(f"efi:   {entry.words}")
         if not entry.is_memory or (soft and entry.attribute & SPECIAL):
             continue
         # Whole pages of the kernel, outwards: with 16K and 64K pages, neighbours may share one.

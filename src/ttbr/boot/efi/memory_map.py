@@ -57,6 +57,11 @@ ATTRIBUTES = {
     "HP": 20,
     "RUN": 63,
 }
+# The order in which the kernel shows them, and the width of each.
+SHOWN = {
+    **{"RUN": 3, "HP": 2, "MR": 2, "CC": 2, "SP": 2, "NV": 2, "XP": 2, "RP": 2, "WP": 2, "RO": 2},
+    **{"UCE": 3, "WB": 2, "WT": 2, "WC": 2, "UC": 2},
+}
 WC, WT, WB = (1 << ATTRIBUTES[name] for name in ("WC", "WT", "WB"))
 MORE_RELIABLE, SPECIAL = (1 << ATTRIBUTES[name] for name in ("MR", "SP"))
 RUNTIME = 1 << ATTRIBUTES["RUN"]
@@ -110,6 +115,19 @@ class Descriptor:
     def encode(self) -> bytes:
         """The descriptor as firmware has it in memory, without room for growth."""
         return LAYOUT.pack(self.kind, self.phys, self.virt, self.pages, self.attribute)
+
+    @property
+    def words(self) -> str:
+        """Range, type and attributes as ``efi=debug`` has them (efi_md_typeattr_format)."""
+        kind = f"{TYPES[self.kind]:12}" if self.kind < len(TYPES) else f"type={self.kind}"
+        if self.attribute & ~sum(1 << bit for bit in ATTRIBUTES.values()):
+            bits = f"attr={self.attribute:#018x}"
+        else:
+            bits = "|".join(
+                f"{name if self.attribute >> ATTRIBUTES[name] & 1 else '':>{width}}"
+                for name, width in SHOWN.items()
+            )
+        return f"0x{self.phys:012x}-0x{(self.end - 1) & U64:012x} [{kind}|{bits}]"
 
     @classmethod
     def decode(cls, data: bytes, offset: int = 0) -> Descriptor:

@@ -5,7 +5,14 @@ Source: drivers/firmware/efi/libstub/fdt.c (update_fdt, update_fdt_memmap).
 
 from __future__ import annotations
 
-from ttbr.boot.efi.efi_init import PARAMETERS
+from ttbr.boot.efi.efi_init import (
+    DESCRIPTOR_SIZE,
+    DESCRIPTOR_VERSION,
+    MEMMAP,
+    MEMMAP_SIZE,
+    SECURE_BOOT,
+    SYSTEM_TABLE,
+)
 from ttbr.boot.efi.firmware import Firmware
 from ttbr.boot.fdt import DeviceTree
 from ttbr.boot.fdt_edit import as_by_stub
@@ -17,7 +24,7 @@ SECURE_BOOT_DISABLED = 2
 def is_stubs(tree: DeviceTree) -> bool:
     """Whether a tree comes from the stub, as /sys/firmware/fdt does after a boot through UEFI."""
     chosen = tree.find("/chosen")
-    return chosen is not None and chosen.prop(PARAMETERS[0]) is not None
+    return chosen is not None and chosen.prop(SYSTEM_TABLE) is not None
 
 
 def stub_tree(tree: DeviceTree, firmware: Firmware) -> DeviceTree:
@@ -29,11 +36,11 @@ def stub_tree(tree: DeviceTree, firmware: Firmware) -> DeviceTree:
         return tree
     system, memmap = firmware.system_table, firmware.memmap
     values = {
-        PARAMETERS[0]: (NOT_KNOWN if system is None else system).to_bytes(8, "big"),
-        PARAMETERS[1]: (NOT_KNOWN if memmap is None else memmap).to_bytes(8, "big"),
-        PARAMETERS[2]: firmware.memmap_size.to_bytes(4, "big"),
-        PARAMETERS[3]: firmware.stride.to_bytes(4, "big"),
-        PARAMETERS[4]: (1).to_bytes(4, "big"),
+        SYSTEM_TABLE: (NOT_KNOWN if system is None else system).to_bytes(8, "big"),
+        MEMMAP: (NOT_KNOWN if memmap is None else memmap).to_bytes(8, "big"),
+        MEMMAP_SIZE: firmware.memmap_size.to_bytes(4, "big"),
+        DESCRIPTOR_SIZE: firmware.stride.to_bytes(4, "big"),
+        DESCRIPTOR_VERSION: (1).to_bytes(4, "big"),
     }
-    values[PARAMETERS[5]] = SECURE_BOOT_DISABLED.to_bytes(4, "big")
+    values[SECURE_BOOT] = SECURE_BOOT_DISABLED.to_bytes(4, "big")
     return DeviceTree.parse(as_by_stub(tree, values))
