@@ -74,3 +74,13 @@ def test_symbols_and_configuration(recording, truth):
     text = ttbr("config", image)
     assert text.returncode == 0
     assert "CONFIG_IKCONFIG=y" in text.stdout.splitlines()
+
+
+@pytest.mark.parametrize("command", ["memblock", "zones", "buddy", "vmalloc", "meminfo"])
+def test_the_kernels_account_of_memory(recording, command):
+    image = recording[1]
+    rows = json.loads(ttbr(command, image, "--json").stdout)
+    lines = ttbr(command, image).stdout.splitlines()
+    assert rows
+    assert len(lines) == len(rows) + 1
+    assert lines[0].lower().split() == list(rows[0])

@@ -14,6 +14,13 @@ from ttbr.cli.dump import dump_command
 from ttbr.cli.explain import explain_command
 from ttbr.cli.info import info_command
 from ttbr.cli.kernel import kernel_group
+from ttbr.cli.kernel_memory import (
+    buddy_command,
+    memblock_command,
+    meminfo_command,
+    vmalloc_command,
+    zones_command,
+)
 from ttbr.cli.layout import layout_command
 from ttbr.cli.maps import maps_command
 from ttbr.cli.ps import ps_command
@@ -54,6 +61,11 @@ for command in (
     diff_command,
     ps_command,
     maps_command,
+    memblock_command,
+    zones_command,
+    buddy_command,
+    vmalloc_command,
+    meminfo_command,
     symbols_command,
     config_command,
     kernel_group,

@@ -34,6 +34,7 @@ from ttbr.recover.tasks import Tasks, read_tasks
 from ttbr.recover.virtual_memory import VirtualMemory
 from ttbr.recover.vmas import GATE, Vmas, read_vmas
 from ttbr.recover.vmcoreinfo import VmcoreInfo, find_all, parse
+from ttbr.recover.zones import find_nodes, find_zone_layout
 
 _IMAGE = 96 << 20  # bytes of a kernel's image that are looked at where its end is not known
 _LARGEST_IMAGE = 256 << 20
@@ -227,7 +228,37 @@ class Linux:
         return Layouts(self.types, self.vmcoreinfo, self._recovered_of)
 
     def _recovered_of(self, struct: str) -> Recovered:
+        if struct == "zone":
+            return self._zone_layout
         return self._recovered.of(struct)
+
+    @cached_property
+    def _zone_layout(self) -> Recovered:
+        if not self.nodes:
+            return {}
+        return find_zone_layout(self.memory, self.vmcoreinfo.offsets, self.nodes[0])
+
+    @cached_property
+    def nodes(self) -> list[int]:
+        """The addresses of nodes (pglist_data), by number; empty where they are not found."""
+        single = self.symbol("contig_page_data")
+        if single is not None:
+            return [single]
+        offsets = {
+            name: self.layouts.offset(*name.split("."))
+            for name in ("pglist_data.node_zones", "pglist_data.node_id")
+        }
+        pgdat = None
+        if self.types is not None:
+            pgdat = self.layouts.offset("zone", "zone_pgdat")
+        return find_nodes(
+            self.memory,
+            self.image_data[1],
+            self.symbol("node_data"),
+            offsets,
+            pgdat,
+            self.layouts.size("zone") or 0,
+        )
 
     @cached_property
     def init_task(self) -> int | None:

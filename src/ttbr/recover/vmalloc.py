@@ -1,0 +1,148 @@
+"""What lies in the vmalloc area: vmap_areas and their vm_structs (mm/vmalloc.c)."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ttbr.recover.layouts import Layouts
+from ttbr.recover.virtual_memory import VirtualMemory
+
+# include/linux/vmalloc.h
+FLAGS = {
+    0x01: "ioremap",
+    0x02: "vmalloc",
+    0x04: "vmap",
+    0x08: "user",
+    0x10: "dma-coherent",
+    0x1000: "sparse",
+}
+_VM_ALLOC, _VM_NO_GUARD = 2, 0x40
+_MOST_AREAS = 1 << 20
+_MOST_NODES = 1 << 10
+_NODE = 1 << 13  # bytes of a vmap_node at most
+
+
+@dataclass(frozen=True)
+class VmallocAreas:
+    """Areas by address, as columns of equal length.
+
+    ``start``, ``size`` (bytes, of the vm_struct with its guard page), ``flags`` (VM_…), ``pages``
+    (how many it has of its own), ``pa`` (physical address of what is mapped, or 0), ``caller`` (the
+    code that asked for it): uint64. ``unknown``: members that could not be determined.
+    """
+
+    start: NDArray[np.uint64]
+    size: NDArray[np.uint64]
+    flags: NDArray[np.uint64]
+    pages: NDArray[np.uint64]
+    pa: NDArray[np.uint64]
+    caller: NDArray[np.uint64]
+    unknown: tuple[str, ...] = ()
+
+    def __len__(self) -> int:
+        return len(self.start)
+
+
+def find_vmalloc(
+    kernel: VirtualMemory,
+    layouts: Layouts,
+    head: int | None,
+    nodes: int | None,
+    wide: int,
+    page_size: int,
+) -> VmallocAreas | None:
+    """The areas in use; None where their list is not found.
+
+    ``head``: vmap_area_list (until 6.8); ``nodes``: what vmap_nodes points to (since 6.9).
+    ``wide``: bytes of a physical address.
+    """
+    areas: list[int] = []
+    if head is not None:
+        areas = _list(kernel, head)
+    elif nodes is not None:
+        for place in _heads(kernel, nodes):
+            areas += _list(kernel, place)
+    if not areas:
+        return None
+    word = kernel.word
+    # va_start, va_end, rb_node, list, vm: in this order since 5.4
+    words, there = kernel.words(np.unique(np.array(areas, np.uint64)), 8, word)
+    vm = words[there, 7]
+    start = words[there, 0]
+    rows, present = kernel.records(vm, 12 * word)
+    rows, start = rows[present], start[present]
+    fields = rows.view(f"<u{word}").astype(np.uint64)
+    own = fields[:, 1] == start
+    rows, fields = rows[own], fields[own]
+    order = np.argsort(fields[:, 1])
+    rows, fields = rows[order], fields[order]
+    unknown: list[str] = []
+    pages, behind = _pages(layouts, rows, fields, word, page_size)
+    if behind is None:
+        unknown.append("vm_struct.nr_pages")
+        zero = np.zeros(len(rows), np.uint64)
+        pages, pa, caller = zero, zero, zero
+    else:
+        at = -(-behind // wide) * wide
+        pa = rows[:, at : at + wide].copy().view(f"<u{wide}")[:, 0].astype(np.uint64)
+        at = -(-(at + wide) // word) * word
+        caller = rows[:, at : at + word].copy().view(f"<u{word}")[:, 0].astype(np.uint64)
+    return VmallocAreas(fields[:, 1], fields[:, 2], fields[:, 3], pages, pa, caller, tuple(unknown))
+
+
+def _list(kernel: VirtualMemory, head: int) -> list[int]:
+    """The vmap_areas of a list."""
+    areas: list[int] = []
+    seen = {head}
+    at = kernel.number(head)
+    while at is not None and at not in seen and len(areas) < _MOST_AREAS:
+        seen.add(at)
+        areas.append(at - 5 * kernel.word)
+        at = kernel.number(at)
+    return areas
+
+
+def _heads(kernel: VirtualMemory, nodes: int) -> list[int]:
+    """The heads of lists in use in the nodes: lists of areas whose vm_struct begins as they do."""
+    word = kernel.word
+    found: list[int] = []
+    missing = 0
+    at = nodes
+    while missing < _NODE and len(found) < _MOST_NODES:
+        data = kernel.try_read(at, 1024)
+        if data is None:
+            break
+        words = np.frombuffer(data, f"<u{word}").astype(np.uint64)
+        place = np.uint64(at) + np.arange(len(words), dtype=np.uint64) * np.uint64(word)
+        other = (words != place) & (words != 0)
+        back, there = kernel.words(words + np.uint64(word), 1, word)
+        linked = np.flatnonzero(other & there & (back[:, 0] == place))
+        for row in linked.tolist():
+            area = int(words[row]) - 5 * word
+            vm = kernel.number(area + 7 * word)
+            if vm and kernel.number(vm + word) == kernel.number(area):
+                found.append(int(place[row]))
+                missing = 0
+        missing += len(data)
+        at += len(data)
+    return found
+
+
+def _pages(
+    layouts: Layouts,
+    rows: NDArray[np.uint8],
+    fields: NDArray[np.uint64],
+    word: int,
+    page_size: int,
+) -> tuple[NDArray[np.uint64], int | None]:
+    """nr_pages of each, and what follows it: with or without page_order before it."""
+    known = layouts.offset("vm_struct", "nr_pages")
+    allocated = (fields[:, 3] & np.uint64(_VM_ALLOC | _VM_NO_GUARD)) == _VM_ALLOC
+    for at in (5 * word, 5 * word + 4) if known is None else (known,):
+        pages = rows[:, at : at + 4].copy().view("<u4")[:, 0].astype(np.uint64)
+        whole = (pages + np.uint64(1)) * np.uint64(page_size) == fields[:, 2]
+        used = allocated & (pages > 0)
+        if known is not None or (used.any() and whole[used].all()):
+            return pages, at + 4
+    return np.zeros(len(rows), np.uint64), None

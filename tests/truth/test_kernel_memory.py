@@ -1,0 +1,157 @@
+"""memblock, zones, free lists, vmalloc and counters, held against the kernel's own files."""
+
+import re
+from collections import Counter
+
+import numpy as np
+import pytest
+
+from ttbr.recover.kernel_memory import KernelMemory
+from ttbr.recover.memblock import LISTS
+from ttbr.recover.vmalloc import FLAGS
+
+# Counters that do not change while a guest does nothing but write its own files out.
+STEADY = ("MemTotal", "HighTotal", "LowTotal", "CmaTotal", "Mlocked", "Bounce", "WritebackTmp")
+# Those that do: the recorder's own pages and dentries are among them.
+DRIFT = 2048  # KiB
+
+
+@pytest.fixture
+def memory(linux):
+    return KernelMemory(linux)
+
+
+def test_memblock_equals_debugfs(machine, memory, say):
+    found = memory.memblock
+    assert found is not None
+    compared = 0
+    for number, name in enumerate(LISTS):
+        wanted = []
+        for line in machine.text(f"memblock.{name}").splitlines():
+            first, last = (int(part, 16) for part in line.split()[1].split(".."))
+            wanted.append((first, last - first + 1))
+        mine = found.list == number
+        assert (
+            list(zip(found.base[mine].tolist(), found.size[mine].tolist(), strict=True)) == wanted
+        )
+        compared += len(wanted)
+    say(f"{machine.case}: memblock regions, compared {compared}, equal {compared}")
+
+
+def zoneinfo(machine):
+    """(node, zone) → the figures of /proc/zoneinfo."""
+    parts = re.split(r"^Node (\d+), zone +(\S+)$", machine.text("zoneinfo.txt"), flags=re.M)
+    for node, name, body in zip(parts[1::3], parts[2::3], parts[3::3], strict=True):
+        figures = {}
+        for key, value in re.findall(r"^ +(?:pages )?([a-z_]+):? +(\d+)$", body, re.M):
+            figures.setdefault(key, int(value))
+        yield (int(node), name), figures
+
+
+def test_zones_equal_zoneinfo(machine, memory, say):
+    zones = memory.zones
+    assert zones.unknown == ()
+    wanted = dict(zoneinfo(machine))
+    keys = list(zip(zones.node.tolist(), zones.name, strict=True))
+    assert keys == list(wanted)
+    columns = {
+        "spanned": zones.spanned,
+        "present": zones.present,
+        "managed": zones.managed,
+        "min": zones.watermarks[:, 0],
+        "low": zones.watermarks[:, 1],
+        "high": zones.watermarks[:, 2],
+    }
+    compared = 0
+    for row, key in enumerate(keys):
+        for name, column in columns.items():
+            assert int(column[row]) == wanted[key][name], (key, name)
+            compared += 1
+        if wanted[key]["managed"]:
+            assert int(zones.start[row]) == wanted[key]["start_pfn"]
+            compared += 1
+    say(f"{machine.case}: figures of zones, compared {compared}, equal {compared}")
+
+
+def test_free_lists(machine, memory, say):
+    """The lists have what nr_free counts; and what buddyinfo counted a moment before."""
+    found, zones = memory.free_blocks, memory.zones
+    assert found is not None
+    assert found.broken == 0
+    walked = np.zeros_like(found.counted)
+    np.add.at(walked, (found.zone, found.order), 1)
+    populated = zones.present > 0
+    assert (walked[populated] == found.counted[populated]).all()
+    size = np.zeros(len(zones), np.int64)
+    np.add.at(size, found.zone, 1 << found.order)
+    # Pages on the lists of CPUs are not counted as free either
+    assert (size == zones.free)[populated].all()
+    wanted = {}
+    for line in machine.text("buddyinfo.txt").splitlines():
+        node, name, *counts = re.findall(r"Node (\d+), zone +(\S+) +(.*)", line)[0]
+        wanted[int(node), name] = [int(count) for count in counts[0].split()]
+    compared = equal = 0
+    for row, key in enumerate(zip(zones.node.tolist(), zones.name, strict=True)):
+        if key in wanted:
+            compared += len(wanted[key])
+            equal += sum(a == b for a, b in zip(walked[row].tolist(), wanted[key], strict=True))
+            pages = sum(count << order for order, count in enumerate(wanted[key]))
+            assert abs(pages - int(zones.free[row])) * memory.linux.page_size < DRIFT << 10
+    say(
+        f"{machine.case}: {len(found)} free blocks, as many as nr_free in every list; "
+        f"buddyinfo of a moment before: compared {compared}, equal {equal}"
+    )
+
+
+def test_vmalloc_equals_vmallocinfo(machine, memory, say):
+    """Size, pages, physical address and kind of every area (addresses are hashed there)."""
+    found = memory.vmalloc
+    assert found is not None
+    assert found.unknown == ()
+    mine = Counter()
+    for size, flags, pages, pa in zip(
+        found.size.tolist(),
+        found.flags.tolist(),
+        found.pages.tolist(),
+        found.pa.tolist(),
+        strict=True,
+    ):
+        words = [f"pages={pages}"] * bool(pages) + [f"phys={pa:#x}"] * bool(pa)
+        mine[size, *words, *(name for bit, name in FLAGS.items() if flags & bit)] += 1
+    wanted = Counter()
+    for line in machine.text("vmallocinfo.txt").splitlines():
+        if "unpurged" in line or "vm_map_ram" in line:
+            continue
+        _, size, *words = line.split()
+        kept = []
+        for word in words:
+            if word.startswith("phys="):
+                kept.append(f"phys={int(word[5:], 16):#x}")
+            elif word.startswith("pages=") or word in FLAGS.values():
+                kept.append(word)
+        wanted[int(size), *kept] += 1
+    equal = sum((mine & wanted).values())
+    say(f"{machine.case}: vmalloc areas, compared {sum(wanted.values())}, equal {equal}")
+    assert mine == wanted
+
+
+def test_counters_against_meminfo(machine, memory, say):
+    found = memory.meminfo()
+    wanted = {}
+    for line in machine.text("meminfo.txt").splitlines():
+        name, value, *unit = line.replace(":", " ").split()
+        if unit == ["kB"]:
+            wanted[name] = int(value)
+    unknown = sorted(set(wanted) - set(found))
+    common = [name for name in found if name in wanted]
+    equal = [name for name in common if found[name] == wanted[name]]
+    say(
+        f"{machine.case}: lines of meminfo, compared {len(common)}, equal {len(equal)}, "
+        f"unknown {len(unknown)}; moved since: "
+        + (", ".join(f"{n} {wanted[n]}→{found[n]}" for n in common if n not in equal) or "none")
+    )
+    assert {name: found[name] for name in STEADY if name in common} == {
+        name: wanted[name] for name in STEADY if name in common
+    }
+    assert all(abs(found[name] - wanted[name]) < DRIFT for name in common)
+    assert "MemTotal" in found
