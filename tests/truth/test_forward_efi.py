@@ -48,6 +48,16 @@ def test_memblock_events_are_the_kernels_words(
     assert sum("early_init_dt_add_memory_arch" in line for line in real) == 33
 
 
+def test_every_line_from_the_map_to_the_end_of_setup_arch(
+    truth: ModuleType, say: Callable[[str], None]
+) -> None:
+    spoken = Recording(truth, CASE).spoken(), predicted_words(predicted(truth))
+    real, mine = (lines[lines.index("efi: Processing EFI memory map:") :] for lines in spoken)
+    same = sum(a == b for a, b in zip(real, mine, strict=False))
+    say(f"{CASE}: {len(real)} lines from the map on compared, {same} equal")
+    assert mine == real
+
+
 def test_efi_debug_is_the_kernels_words(truth: ModuleType, say: Callable[[str], None]) -> None:
     """The model's own log is one that the model reads again."""
     mine = [m.text for m in predicted(truth).events.messages if m.text.startswith("efi: ")]

@@ -6,6 +6,7 @@ nodes differs by release: `ttbr.boot.numa_blocks`.
 
 from __future__ import annotations
 
+from ttbr.boot.acpi import takes_acpi
 from ttbr.boot.machine import Machine
 from ttbr.boot.numa_blocks import MemblockNodes, NodeBlocks, RejectedError
 from ttbr.boot.of_numa import of_numa_init
@@ -36,6 +37,10 @@ def _numa_init(machine: Machine, blocks: NodeBlocks, *, dummy: bool, off: bool) 
         blocks.begin()
         if dummy:
             _dummy_numa_init(machine, blocks, off=off)
+        elif takes_acpi(machine):
+            if not machine.kernel.release.has("acpi_numa_quiet"):
+                machine.log.say("NUMA: Failed to initialise from firmware")
+            raise RejectedError
         else:
             of_numa_init(machine, blocks)
         blocks.finish()

@@ -192,6 +192,11 @@ _COMMON = {
 }
 
 _EFI = {
+    "acpi_numa_quiet": Behaviour(
+        "ACPI tables without nodes are no line of the log",
+        "drivers/base/arch_numa.c: arch_acpi_numa_init",
+        since=(6, 12),
+    ),
     "efi_screen_info_table": Behaviour(
         "the frame buffer comes by a configuration table, which is only looked at where the kernel "
         "can use it; before, the EFI stub wrote it into the kernel",

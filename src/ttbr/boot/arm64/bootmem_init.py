@@ -5,6 +5,7 @@ Source: arch/arm64/kernel/setup.c, arch/arm64/mm/init.c (bootmem_init) of 6.1 an
 
 from __future__ import annotations
 
+from ttbr.boot.acpi import takes_acpi
 from ttbr.boot.arm64.crash_area import (
     arch_reserve_crashkernel,
     is_deferred,
@@ -30,11 +31,8 @@ PUD_LEVEL = 1
 def late_setup(state: Arm64) -> None:
     """From acpi_boot_table_init to the end of setup_arch."""
     machine = state.machine
-    if machine.params.last("acpi") in ("on", "force"):
-        machine.unknowns.append(
-            "acpi= on the command line: what the kernel does with ACPI tables is not predicted"
-        )
-    unflatten_device_tree(machine)
+    if not takes_acpi(machine):
+        unflatten_device_tree(machine)
     bootmem_init(state)
     request_standard_resources(state)
 

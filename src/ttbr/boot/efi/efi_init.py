@@ -6,6 +6,7 @@ efi_mem_reserve), memattr.c, tpm.c, esrt.c, mokvar-table.c of 6.1 and 6.12.
 
 from __future__ import annotations
 
+from ttbr.boot.acpi import takes_acpi
 from ttbr.boot.early_fdt import (
     early_init_dt_add_memory_arch,
     early_init_dt_check_for_usable_mem_range,
@@ -23,8 +24,8 @@ from ttbr.boot.efi.memory_map import (
     U64,
     Descriptor,
 )
-from ttbr.boot.fdt import Node
 from ttbr.boot.machine import Machine
+from ttbr.boot.memblock_dump import dump_all
 from ttbr.boot.regions import BootPanic
 from ttbr.errors import InputError
 
@@ -62,11 +63,11 @@ def efi_init(machine: Machine) -> None:
     if firmware.memmap_size > EARLY_MAP_LIMIT:
         raise BootPanic("the kernel panics: 'Unable to map EFI memory map.'")
     machine.unknowns += firmware.unknowns
-    if _by_acpi(machine):
+    if takes_acpi(machine):
         machine.unknowns.append(
-            "ACPI describes this machine, not the device tree: of its tables, which nobody gave, "
-            "depend NUMA nodes (SRAT), DMA limits (IORT), the number of CPUs (MADT) and an early "
-            "console (SPCR)"
+            "ACPI describes this machine, not the device tree: its tables are no inputs here. Nodes"
+            " (SRAT) are taken to be none, DMA (IORT) to reach all memory, CPUs (MADT) and an "
+            "early console (SPCR) to be as the options say"
         )
     _config_parse_tables(machine, firmware)
     _reserve_regions(machine, firmware)
@@ -132,13 +133,14 @@ def _reserve_regions(machine: Machine, firmware: Firmware) -> None:
     """``reserve_regions``: forget the tree's memory, and add the map's."""
     function = machine.kernel.caller("reserve_regions", "efi_init")
     memory, page = machine.memblock, machine.kernel.page_size
+    debug = _debug(machine)
+    if debug:
+        machine.log.say("efi: Processing EFI memory map:")
+    dump_all(memory)
     memory.remove(0, U64, function)
     soft = machine.kernel.config.enabled("EFI_SOFT_RESERVE") and not any(
         "nosoftreserve" in (value or "").split(",") for value in machine.params.all("efi")
     )
-    debug = _debug(machine)
-    if debug:
-        machine.log.say("efi: Processing EFI memory map:")
     for entry in firmware.memory_map:
         if debug:
             machine.log.say(f"efi:   {entry.words}")
@@ -204,23 +206,6 @@ def _reserve_memmap(machine: Machine, firmware: Firmware) -> None:
     start = firmware.memmap // page * page
     size = -(-(firmware.memmap_size + firmware.memmap % page) // page) * page
     machine.memblock.reserve(start, size, "efi_init")
-
-
-def _by_acpi(machine: Machine) -> bool:
-    """Whether the kernel takes ACPI for its description of the machine (acpi_boot_table_init)."""
-    if not machine.kernel.config.enabled("ACPI"):
-        return False
-    words = machine.params.all("acpi")
-    empty = all(
-        node.name == "chosen" or (node.name == "hypervisor" and _is_xen(node))
-        for node in machine.tree.root.children
-    )
-    return "off" not in words and (empty or "on" in words or "force" in words)
-
-
-def _is_xen(node: Node) -> bool:
-    found = node.prop("compatible")
-    return found is not None and b"xen,xen" in found.data.split(b"\0")
 
 
 def _draws_early(machine: Machine) -> bool:
