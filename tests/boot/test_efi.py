@@ -357,3 +357,11 @@ def test_words_come_back(found: Descriptor) -> None:
         line = f"[    0.000000] efi:   {made.words}"
         log = f"{line}\nefi:   {MAIN.words}"
         assert firmware_in(log).memory_map == (made, MAIN)
+
+
+@pytest.mark.parametrize("option", ["y", "n"])
+def test_the_zone_of_devices_is_always_empty(option: str) -> None:
+    machine = run(MAIN, stop=None, ZONE_DEVICE=option)
+    lines = [message.text for message in machine.log.messages]
+    at = lines.index("Movable zone start for each node")
+    assert (lines[at - 1] == "  Device   empty") == (option == "y")

@@ -75,7 +75,7 @@ class Node:
 
 
 def zone_names(config: Config) -> list[str]:
-    """The zones that a kernel has, in its order; Device has no memory at boot and is left out."""
+    """The zones that a kernel has, in its order, but for Device, which has no memory at boot."""
     return [
         name
         for name in (DMA, DMA32, NORMAL, HIGHMEM, MOVABLE)
@@ -112,6 +112,8 @@ def free_area_init(
     say("Zone ranges:")
     for name, (low, high) in bounds.items():
         say(f"  {name:<8} " + (_mem(low, high, page) if low != high else "empty"))
+    if machine.kernel.config.enabled("ZONE_DEVICE"):
+        say("  Device   empty")
     say("Movable zone start for each node")
     for number, start in sorted(movable.items()):
         say(f"  Node {number}: {start * page:#018x}")
