@@ -185,6 +185,16 @@ def test_unaligned_first_bank_becomes_a_stub_that_the_kernel_alone_is_mapped_ove
     assert not [text for text in run(tree()).unknowns if "it is running in" in text]
 
 
+def test_highmem_stays_highmem_in_the_movable_zone():
+    plain = run(tree(memory=((RAM, 1024 * M),)))
+    movable = run(tree(memory=((RAM, 1024 * M),), bootargs="kernelcore=100M"))
+    (zone,) = [zone for zone in movable.nodes[0].zones if zone.name == "Movable"]
+    assert zone.start_pfn == movable.arch_state.lowmem.limit >> 12, "all of highmem"
+    assert movable.handed_over.highmem == plain.handed_over.highmem == zone.present
+    largest = movable.handed_over.free.of(0, "Movable", 10).tolist()
+    assert largest == sorted(largest, reverse=True), "single pages go to the head"
+
+
 def test_ecc_is_said_beside_the_cache_policy():
     for bootargs, words in (("ecc=on", "ECC enabled, Data cache"), ("ecc=off", "Data cache")):
         said = [message.text for message in run(tree(bootargs=bootargs)).log.messages]

@@ -16,8 +16,6 @@ if TYPE_CHECKING:
     from ttbr.boot.machine import Machine
     from ttbr.boot.zones import Node, Zone
 
-HIGHMEM = "HighMem"
-
 
 @dataclass(frozen=True, slots=True)
 class HandOver:
@@ -84,10 +82,12 @@ def _pieces(machine: Machine, start: int, end: int) -> list[tuple[Node, Zone, in
 
 
 def _max_low_pfn(machine: Machine) -> int:
-    """max_low_pfn: the frame behind the last one with a linear address."""
-    zones = [zone for node in machine.nodes for zone in node.zones if zone.spanned]
-    high = [zone.start_pfn for zone in zones if zone.name == HIGHMEM]
-    return min(high) if high else max(zone.end_pfn for zone in zones)
+    """max_low_pfn: the frame behind the last one with a linear address.
+
+    On arm, where lowmem ends, which is what memblock's limit was set to.
+    """
+    memblock = machine.memblock
+    return min(memblock.current_limit, memblock.end_of_dram()) // machine.kernel.page_size
 
 
 def first_deferred_pfn(machine: Machine, node: Node) -> int:
