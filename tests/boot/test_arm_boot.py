@@ -195,6 +195,15 @@ def test_highmem_stays_highmem_in_the_movable_zone():
     assert largest == sorted(largest, reverse=True), "single pages go to the head"
 
 
+def test_a_page_block_that_begins_in_a_hole_is_not_movable():
+    banks = ((RAM, 768 * M), (RAM + 768 * M + 512 * 1024, 255 * M))
+    free = run(tree(memory=banks)).handed_over.free
+    first = RAM + 768 * M + 512 * 1024 >> 12
+    unmovable = free.pfn[free.migratetype == 0]
+    assert unmovable.min() == first, "highmem begins in the middle of a page block"
+    assert set(unmovable // 1024) == {first // 1024}
+
+
 def test_ecc_is_said_beside_the_cache_policy():
     for bootargs, words in (("ecc=on", "ECC enabled, Data cache"), ("ecc=off", "Data cache")):
         said = [message.text for message in run(tree(bootargs=bootargs)).log.messages]

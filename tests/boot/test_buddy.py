@@ -3,7 +3,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ttbr.boot.buddy import MOVABLE, ZoneLists, columns
+from ttbr.boot.buddy import MOVABLE, UNMOVABLE, ZoneLists, columns
 from ttbr.boot.zones import Zone
 
 MAX_ORDER = 4
@@ -70,3 +70,20 @@ def test_boot_memory_goes_to_the_tail_single_pages_to_the_head() -> None:
     # Page 6 is likely to merge: its buddy one order up is free, so it waits at the tail.
     likely = columns([(0, freed((9, 10), (0, 7), to_tail=False))])
     assert likely.of(0, "Normal", 0).tolist() == [9, 6]
+
+
+def test_a_block_is_on_the_lists_of_the_page_block_freed_last() -> None:
+    lists = ZoneLists(Zone("Normal"), MAX_ORDER, 4, frozenset({0}))
+    lists.free_range(2, 4, to_tail=True)
+    assert columns([(0, lists)]).migratetype.tolist() == [UNMOVABLE]
+    lists.free_range(8, 16, to_tail=True)
+    found = columns([(0, lists)])
+    assert found.order.tolist() == [1, 3]
+    assert found.migratetype.tolist() == [UNMOVABLE, MOVABLE]
+    # The buddies of movable page blocks that are freed later take the others along.
+    lists.free_range(0, 2, to_tail=True)
+    assert columns([(0, lists)]).migratetype.tolist() == [UNMOVABLE, MOVABLE]
+    lists.free_range(4, 8, to_tail=True)
+    found = columns([(0, lists)])
+    assert (found.pfn.tolist(), found.order.tolist()) == ([0], [4])
+    assert found.migratetype.tolist() == [MOVABLE]

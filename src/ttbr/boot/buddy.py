@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 
 from ttbr.boot.zones import Zone
 
-MOVABLE = 1
-"""MIGRATE_MOVABLE: the type of every page block at the hand-over."""
+UNMOVABLE, MOVABLE = 0, 1
+"""MIGRATE_UNMOVABLE and MIGRATE_MOVABLE: the types that page blocks have at the hand-over."""
 
 
 @dataclass(frozen=True)
@@ -47,17 +47,22 @@ class FreeBlocks:
 class ZoneLists:
     """The free lists of a zone while they are filled: by order, each block's place in its list.
 
-    Places grow towards the tail; the head gets ever smaller ones.
+    Places grow towards the tail; the head gets ever smaller ones. ``pageblock``: pages in a page
+    block. ``unmovable``: first frames of those page blocks that never became movable.
     """
 
     zone: Zone
     max_order: int
+    pageblock: int = 1
+    unmovable: frozenset[int] = frozenset()
     lists: list[dict[int, int]] = field(init=False)
+    kinds: list[dict[int, int]] = field(init=False)
     _tail: int = 0
     _head: int = 0
 
     def __post_init__(self) -> None:
         self.lists = [{} for _ in range(self.max_order + 1)]
+        self.kinds = [{} for _ in range(self.max_order + 1)]
 
     def free_range(self, start: int, end: int, *, to_tail: bool) -> None:
         """Free [start, end), in the largest blocks that alignment allows, ascending.
@@ -74,7 +79,11 @@ class ZoneLists:
             at += 1 << order
 
     def _free_one(self, pfn: int, order: int, *, to_tail: bool) -> None:
-        """__free_one_page(): merge with the buddy as long as that one is free and whole."""
+        """__free_one_page(): merge with the buddy as long as that one is free and whole.
+
+        The block goes to the lists of the type that the page block of the freed page has.
+        """
+        kind = UNMOVABLE if pfn // self.pageblock * self.pageblock in self.unmovable else MOVABLE
         while order < self.max_order and (pfn ^ 1 << order) in self.lists[order]:
             del self.lists[order][pfn ^ 1 << order]
             pfn &= ~(1 << order)
@@ -85,6 +94,7 @@ class ZoneLists:
         else:
             self._head -= 1
             self.lists[order][pfn] = self._head
+        self.kinds[order][pfn] = kind
 
     def _merge_likely(self, pfn: int, order: int) -> bool:
         """buddy_merge_likely(): the block one order up has a free buddy."""
@@ -102,19 +112,21 @@ class ZoneLists:
 def columns(lists: list[tuple[int, ZoneLists]]) -> FreeBlocks:
     """The lists of (node, zone) as columns."""
     rows = list(_rows(lists))
-    counts = [len(blocks) for _, _, blocks in rows]
-    pfn = np.array([pfn for _, _, blocks in rows for pfn in blocks], np.uint64)
+    counts = [len(blocks) for *_, blocks in rows]
     return FreeBlocks(
-        pfn=pfn,
-        order=np.repeat(np.array([order for _, order, _ in rows], np.uint8), counts),
-        zone=np.repeat(np.array([zone for zone, _, _ in rows], np.uint16), counts),
-        migratetype=np.full(len(pfn), MOVABLE, np.uint8),
+        pfn=np.array([pfn for *_, blocks in rows for pfn in blocks], np.uint64),
+        order=np.repeat(np.array([order for _, order, _, _ in rows], np.uint8), counts),
+        zone=np.repeat(np.array([zone for zone, _, _, _ in rows], np.uint16), counts),
+        migratetype=np.repeat(np.array([kind for _, _, kind, _ in rows], np.uint8), counts),
         zones=tuple((node, found.zone.name) for node, found in lists),
     )
 
 
-def _rows(lists: list[tuple[int, ZoneLists]]) -> Iterator[tuple[int, int, list[int]]]:
-    """(index of the zone, order, blocks from head to tail) of every list."""
+def _rows(lists: list[tuple[int, ZoneLists]]) -> Iterator[tuple[int, int, int, list[int]]]:
+    """(index of the zone, order, migrate type, blocks from head to tail) of every list."""
     for index, (_, found) in enumerate(lists):
         for order, places in enumerate(found.lists):
-            yield index, order, sorted(places, key=places.__getitem__)
+            kinds = found.kinds[order]
+            for kind in (UNMOVABLE, MOVABLE):
+                chosen = [pfn for pfn in places if kinds[pfn] == kind]
+                yield index, order, kind, sorted(chosen, key=places.__getitem__)

@@ -40,7 +40,12 @@ def memblock_free_all(machine: Machine) -> HandOver:
         for region in list(memblock.memory.list):
             memblock.set_node(region.base, region.size, memblock.reserved, region.nid)
     max_order = max_page_order(kernel)
-    made = [(n.number, ZoneLists(z, max_order)) for n in machine.nodes for z in n.zones]
+    block = pageblock_bytes(kernel) // kernel.page_size
+    made = [
+        (n.number, ZoneLists(z, max_order, block, unmovable_blocks(machine, z, block)))
+        for n in machine.nodes
+        for z in n.zones
+    ]
     by_zone = {id(found.zone): found for _, found in made}
     max_low = _max_low_pfn(machine)
     deferred_from = {node.number: first_deferred_pfn(machine, node) for node in machine.nodes}
@@ -79,6 +84,24 @@ def _pieces(machine: Machine, start: int, end: int) -> list[tuple[Node, Zone, in
                 found.append((node, zone, low, high))
     found.sort(key=lambda piece: piece[2])
     return found
+
+
+def unmovable_blocks(machine: Machine, zone: Zone, block: int) -> frozenset[int]:
+    """First frames of the zone's page blocks that begin where no memory is.
+
+    A page block becomes movable when the struct page of its first frame is made
+    (memmap_init_range). Where the flags belong to the zone (FLATMEM), that frame must be the
+    zone's, too; those of SPARSEMEM belong to a section, whatever zone it is in.
+    """
+    page = machine.kernel.page_size
+    low, high = zone.start_pfn, zone.end_pfn
+    memory = [(-(-r.base // page), r.end // page) for r in machine.memblock.memory.list]
+    clipped = [(max(start, low), min(end, high)) for start, end in memory]
+    known = memory if machine.kernel.config.enabled("SPARSEMEM") else clipped
+    firsts = {start // block * block for start, end in clipped if start < end and start % block}
+    return frozenset(
+        first for first in firsts if not any(start <= first < end for start, end in known)
+    )
 
 
 def _max_low_pfn(machine: Machine) -> int:
