@@ -126,3 +126,15 @@ def test_values_of_a_sweep() -> None:
     assert parse_sweep("crashkernel=;256M,high") == ("crashkernel", ["", "256M,high"])
     with pytest.raises(InputError, match="KEY=VALUE"):
         parse_sweep("=1")
+
+
+def test_a_kernel_without_an_option(ttbr: Run, examples: Path) -> None:
+    done = ttbr(
+        *("boot", examples / ARM32, "--stage", "memblock", "--sweep", "set=HIGHMEM=y,HIGHMEM=n"),
+        *("--sweep", "memory=512M@0x80000000+512M@0xa0000000", "--json"),
+    )
+    assert done.code == 0
+    with_it, without = done.json
+    assert with_it["highmem_bytes"] > 0
+    assert without["highmem_bytes"] == 0
+    assert with_it["lowmem_bytes"] == without["lowmem_bytes"] == 768 * M

@@ -16,7 +16,7 @@ from ttbr.errors import InputError
 MOST = 1000  # variants of one sweep
 # Options of a boot that a sweep can vary; any other name is a kernel parameter.
 SWEPT = (
-    *("memory", "kernel", "cpus", "loader", "initrd", "registers"),
+    *("memory", "kernel", "set", "cpus", "loader", "initrd", "registers", "el"),
     *("kaslr-offset", "kaslr-seed", "memstart"),
 )
 KERNEL_OPTIONS = ("profile", "config", "system_map", "image")
@@ -112,7 +112,8 @@ def variants(
 def _variant(request: Request, line: str, chosen: dict[str, str]) -> Request:
     for key, value in chosen.items():
         if key in SWEPT:
-            words = [f"--{key}={bank}" for bank in value.split("+")] if value else []
+            parts = value.split("+") if key in ("memory", "set") else [value]
+            words = [f"--{key}={part}" for part in parts] if value else []
             request = with_options(request, shlex.join(words), "--sweep")
         else:
             line = with_parameter(line, key, value)

@@ -32,8 +32,9 @@ def sweep_options(function: Callable[..., Any]) -> Callable[..., Any]:
             "--sweep",
             multiple=True,
             metavar="KEY=V1,V2,…",
-            help="Print a row for each value: of memory, kernel, cpus, loader, initrd, kaslr-seed "
-            "…, or of a kernel parameter such as vmalloc. May be repeated: every combination.",
+            help="Print a row for each value: of memory, kernel, set, cpus, loader, initrd, "
+            "kaslr-seed …, or of a kernel parameter such as vmalloc. May be repeated: every "
+            "combination.",
         ),
     ):
         function = option(function)

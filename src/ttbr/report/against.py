@@ -147,11 +147,14 @@ def _words(key: str, value: Any) -> str:
         return f"{shown(key)}: {text}" if key else text
     parts = dict(value)
     start, last = parts.pop("start", None), parts.pop("last", None)
-    span = f"{start}-{last}  " if start is not None else ""
+    span = "-".join(edge for edge in (start, last) if edge)
+    span = f"{span}  " if span else ""
     own = "  ".join(
         f"{name} {_amount(name, item)}"
         for name, item in parts.items()
-        if item not in ("", key, False) and not (span and name == "size")
+        if item not in ("", key, False)
+        and not (span and name == "size")
+        and not isinstance(item, list)  # what is in it is a section of its own
     )
     return f"{span}{shown(key) + '  ' if key else ''}{own}".rstrip()
 
