@@ -116,13 +116,25 @@ class Board:
 
     @property
     def arch(self) -> str | None:
-        """``arm64`` or ``arm``, by the first CPU; None if it is not known."""
-        return architecture(self.cpu_compatible)
+        """``arm64`` or ``arm``, by the first CPU, else by the timer; None if it is not known."""
+        return architecture(self.cpu_compatible) or _timer_architecture(self.tree)
 
     @property
     def initrd(self) -> tuple[int, int] | None:
         """(start, size) of the initrd that /chosen names, in bytes, or None."""
         return chosen_initrd(self.tree)
+
+
+# The architected timer's binding (Documentation/devicetree/bindings/timer/arm,arch_timer.yaml). An
+# ARMv8 timer that also names ARMv7's is found on boards of both.
+_TIMERS = {"arm,armv7-timer": "arm", "arm,armv8-timer": "arm64"}
+
+
+def _timer_architecture(tree: DeviceTree) -> str | None:
+    """The architecture that the system timer is of, for trees whose CPU says nothing."""
+    timer = tree.find("/timer")
+    names = _strings(timer.prop("compatible")) if timer is not None else ()
+    return next((_TIMERS[name] for name in names if name in _TIMERS), None)
 
 
 def chosen_initrd(tree: DeviceTree) -> tuple[int, int] | None:

@@ -8,10 +8,12 @@ from ttbr.boot.arm.state import ArmBoot
 from ttbr.boot.boot import Boot
 from ttbr.findings.attempt import of_boot
 from ttbr.findings.check import CHECK
-from ttbr.findings.finding import Bytes, Found, Severity, argument, config
+from ttbr.findings.finding import Bytes, Found, Severity, argument, config, node
 from ttbr.findings.words import said
 from ttbr.format import size
+from ttbr.kernel.cpu import older_architecture
 
+UNSUPPORTED = "Error: unrecognized/unsupported processor variant (0x{midr})."
 ONLY_POLICY = "Only cachepolicy={policy} supported on ARMv6 and later"
 FORCED = "Forcing write-allocate cache policy for SMP"
 PARTS = (
@@ -23,6 +25,39 @@ PARTS = (
 """What the kernel protects: its own name for it, first and last symbol."""
 BOUNDS = ("_stext", "__init_begin", "_sdata", "__start_rodata_section_aligned")
 UNALIGNED = "BUG: {name} section {start}-{end} not aligned to {section}"
+
+
+@CHECK.rule(
+    "cpu-unsupported",
+    Severity.ERROR,
+    "the kernel is not built for this CPU",
+    source="arch/arm/kernel/head-common.S: __lookup_processor_type, __error_p",
+    remedy="Use a kernel for the CPU's architecture: CONFIG_ARCH_MULTI_V5, V6 or V7.",
+    example="Debian's armmp kernel, which is for ARMv7, on a board with an ARM1176 (ARMv6).",
+    kernel=(UNSUPPORTED,),
+)
+@of_boot
+def cpu_unsupported(boot: Boot) -> Iterable[Found]:
+    """32-bit kernels look the CPU up in a table of those that they were built for, and else stop.
+
+    Only a kernel with CONFIG_DEBUG_LL says so. What the plan shows is what would be if it ran.
+    """
+    machine = boot.machine
+    if machine.kernel.arch != "arm":
+        return
+    built, options = "ARMv7", machine.kernel.config
+    has = older_architecture(machine.board.cpu_compatible)
+    if has is None and machine.cpu.proc == "v6":
+        has = "ARMv6"
+        if options.enabled("CPU_V6") or options.enabled("CPU_V6K"):
+            return
+    if has is not None:
+        name = machine.board.cpu_compatible[0] if machine.board.cpu_compatible else "the CPU"
+        yield Found(
+            f"{name} is of {has}, the kernel for {built}: it stops before it prints anything",
+            f"use a kernel for {has}",
+            places=(config(f"ARCH_MULTI_V{has[-1]}"), node("/cpus")),
+        )
 
 
 @CHECK.rule(

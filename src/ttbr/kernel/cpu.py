@@ -192,13 +192,45 @@ def with_registers(cpu: Cpu, registers: Mapping[str, int]) -> Cpu:
     return replace(cpu, registers={**cpu.registers, **read})
 
 
+_ARCHITECTURES = (
+    # ``arm,armv8`` and the like stand for a core of that architecture.
+    ("arm64", ("arm,armv8", "arm,armv9", "arm,cortex-a34", "arm,cortex-a65", "arm,cortex-a5")),
+    ("arm64", ("arm,cortex-a7", "arm,cortex-x", "arm,neoverse-", "arm,kryo", "apple,", "apm,")),
+    ("arm64", ("ampere,", "brcm,brahma-b53", "brcm,vulcan", "cavium,thunder", "hisilicon,")),
+    ("arm64", ("nvidia,tegra132-denver", "nvidia,tegra186-denver", "nvidia,tegra194-carmel")),
+    ("arm64", ("phytium,", "qcom,falkor", "qcom,kryo", "qcom,oryon")),
+    ("arm", ("arm,armv7", "arm,arm11", "brcm,brahma-b15", "marvell,pj4", "marvell,sheeva-v7")),
+    ("arm", ("qcom,krait", "qcom,scorpion")),
+)
+"""What cores run whose registers are not known, by how their ``compatible`` begins.
+
+Cortex-A5 and A7 themselves are known: ``arm,cortex-a5`` and ``-a7`` stand for A510, A715 and
+their like. Sources: Documentation/devicetree/bindings/arm/cpus.yaml, and the trees beside it.
+"""
+
+
+_OLDER = (
+    ("ARMv4", ("arm,arm7", "arm,arm920", "arm,arm922", "arm,arm940", "faraday,fa526", "intel,sa")),
+    ("ARMv5", ("arm,arm9", "arm,arm10", "marvell,feroceon", "marvell,mohawk", "marvell,sheeva-v5")),
+)
+"""Cores before ARMv6, by how their ``compatible`` begins; same source."""
+
+
+def older_architecture(compatible: Sequence[str]) -> str | None:
+    """``ARMv4`` or ``ARMv5`` for cores that no kernel for ARMv6 or later runs on, else None."""
+    for name in compatible:
+        for arch, beginnings in _OLDER:
+            if name.startswith(beginnings):
+                return arch
+    return None
+
+
 def architecture(compatible: Sequence[str]) -> str | None:
     """``arm64`` or ``arm``: the widest kernel that a core runs; None if the core is not known."""
     for name in compatible:
         if name in CORES:
             return "arm64" if CORES[name].runs("arm64") else "arm"
-        if name.startswith("arm,armv8"):
-            return "arm64"
-        if name.startswith("arm,armv7"):
-            return "arm"
+        for arch, beginnings in _ARCHITECTURES:
+            if name.startswith(beginnings):
+                return arch
     return None

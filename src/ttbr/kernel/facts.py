@@ -81,7 +81,15 @@ OPTIONS: tuple[str, ...] = (
     "SERIAL_EARLYCON",
     # arm: layout, CPU and machine support.
     *("PAGE_OFFSET", "VMSPLIT_3G", "VMSPLIT_3G_OPT", "VMSPLIT_2G", "VMSPLIT_1G", "HIGHMEM"),
-    *("ARM_LPAE", "THUMB2_KERNEL", "SMP_ON_UP", "ARM_PATCH_PHYS_VIRT", "PHYS_OFFSET"),
+    *(
+        "ARM_LPAE",
+        "THUMB2_KERNEL",
+        "CPU_V6",
+        "CPU_V6K",
+        "SMP_ON_UP",
+        "ARM_PATCH_PHYS_VIRT",
+        "PHYS_OFFSET",
+    ),
     *("AUTO_ZRELADDR", "XIP_KERNEL", "KUSER_HELPERS", "CPU_V7M", "CPU_TTBR0_PAN", "IO_36"),
     *("CPU_32v3", "CPU_32v4", "CPU_32v4T", "CPU_32v5"),
     *("CPU_SW_DOMAIN_PAN", "CPU_USE_DOMAINS", "SWP_EMULATE", "PCI", "ARCH_REALTEK"),
