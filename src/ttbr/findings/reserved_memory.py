@@ -102,15 +102,40 @@ def reserved_node_refused(boot: Boot) -> Iterable[Found]:
             ),
             0,
         )
-        why = "it is on memory that is reserved already" if length else "it has no size"
+        on = [
+            name
+            for name, (low, high) in handed_over(boot).items()
+            if base < high and low < base + length
+        ]
+        why = f"it is on {_what(on)}" if length else "it has no size"
+        fix = "move it, or say where the loader puts things (--loader, --kernel-at, --dtb-at)"
         yield Found(
             f"{path(line['node'])} at {base:#x} is not reserved: {why}",
-            "move it away from kernel, device tree and initrd" if length else "give it a size",
+            fix if length else "give it a size",
             kernel=line.lines,
             numbers={"size": Bytes(length)},
             ranges={"region": (base, base + length - 1)} if length else {},
             places=(node(path(line["node"]), "reg"),),
         )
+
+
+def handed_over(boot: Boot) -> dict[str, tuple[int, int]]:
+    """[start, end) of kernel, device tree and initrd, as the loader placed them."""
+    machine = boot.machine
+    start = machine.placement.kernel
+    parts = {
+        "kernel": (start, start + machine.kernel.image_size),
+        "device tree": (machine.dtb, machine.dtb + machine.tree.totalsize),
+    }
+    if machine.placement.initrd is not None:
+        parts["initrd"] = (machine.placement.initrd[0], sum(machine.placement.initrd))
+    return parts
+
+
+def _what(parts: list[str]) -> str:
+    if not parts:
+        return "memory that is reserved already"
+    return " and ".join(f"the {part}" for part in parts) + ", which is reserved already"
 
 
 @CHECK.rule(
@@ -280,16 +305,8 @@ def reserved_in_use(boot: Boot) -> Iterable[Found]:
 
     (A no-map region on them is refused, see reserved-node-refused.)
     """
-    machine = boot.machine
-    start = machine.placement.kernel
-    parts = {
-        "kernel": (start, start + machine.kernel.image_size),
-        "device tree": (machine.dtb, machine.dtb + machine.tree.totalsize),
-    }
-    if machine.placement.initrd is not None:
-        parts["initrd"] = (machine.placement.initrd[0], sum(machine.placement.initrd))
-    for child, base, length in ReservedMemory(machine).reg_ranges():
-        for name, (low, high) in parts.items():
+    for child, base, length in ReservedMemory(boot.machine).reg_ranges():
+        for name, (low, high) in handed_over(boot).items():
             begin, end = max(base, low), min(base + length, high)
             if begin < end and child.prop("no-map") is None:
                 yield Found(
