@@ -8,10 +8,10 @@ from pathlib import Path
 import arm64_kernels as made
 import pytest
 from arm64_kernels import M
-from device_trees import blob, cells
 from hypothesis import given
 from hypothesis import strategies as st
 
+from device_trees import blob, cells
 from ttbr.boot.board import Board
 from ttbr.boot.boot import boot
 from ttbr.boot.efi import Descriptor, Firmware, read_firmware

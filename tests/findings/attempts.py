@@ -5,8 +5,8 @@ from functools import cache
 from importlib import resources
 
 from console_cases import PROFILES, Case
-from device_trees import blob
 
+from device_trees import blob
 from ttbr.boot.board import Board
 from ttbr.boot.boot import boot_until_failure
 from ttbr.boot.loader import custom

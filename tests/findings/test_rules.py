@@ -5,9 +5,24 @@ from dataclasses import replace
 import arm64_kernels
 import pytest
 from attempts import attempted, codes, kernel, of
-from console_cases import CASES, CMA, DEFAULT, DTB_AT, FREE, RAM, Case, G, K, M, pair, reg, region
-from device_trees import blob
+from console_cases import (
+    CASES,
+    CMA,
+    DEFAULT,
+    DTB_AT,
+    FREE,
+    RAM,
+    Case,
+    G,
+    K,
+    M,
+    pair,
+    reg,
+    region,
+    word,
+)
 
+from device_trees import blob
 from ttbr.boot.board import Board
 from ttbr.boot.boot import boot_until_failure
 from ttbr.boot.loader import custom
@@ -33,14 +48,35 @@ def tree_with(case: Case, *nodes, made=None, **properties: bytes) -> Attempt:
     )
 
 
-def made_up(made: Kernel, memory=((RAM, G),)) -> Attempt:
+def made_up(made: Kernel, memory=((RAM, G),), stop="paging_init") -> Attempt:
     """A made-up arm64 kernel on a CPU with 52-bit addresses."""
     return attempt(
         arm64_kernels.tree(list(memory)),
         Board.from_dtb,
         lambda board: made,
         lambda board, chosen: custom(board, ARM64.text, DTB_AT),
-        lambda *given: boot_until_failure(*given, cpu=arm64_kernels.WIDE, stop="paging_init"),
+        lambda *given: boot_until_failure(*given, cpu=arm64_kernels.WIDE, stop=stop),
+    )
+
+
+def two_nodes(made: Kernel) -> Attempt:
+    """A board whose second bank belongs to no NUMA node."""
+    name, properties, children = ARM64.tree
+    banks = [
+        (
+            f"memory@{base:x}",
+            {"device_type": b"memory\0", "reg": reg((base, 512 * M)), **numa},
+            [],
+        )
+        for base, numa in ((FREE, {}), (RAM, {"numa-node-id": word(0)}))
+    ]
+    kept = [child for child in children if child[0] != "memory"]
+    return attempt(
+        blob((name, properties, [*kept, *banks])),
+        Board.from_dtb,
+        lambda board: made,
+        lambda board, chosen: custom(board, ARM64.text, DTB_AT),
+        boot_until_failure,
     )
 
 
@@ -72,6 +108,8 @@ def arm_with(memory, **changes) -> Case:
 
 DEVICE = ("device@60000000", {"reg": reg((FREE, 64 * K))}, [])
 WINDOW = ("pcie@10000000", {"reg": reg((0x1000_0000, 256 * M))}, [])
+
+SIZED = {"CMA_SIZE_SEL_MBYTES": "y"}
 
 # What the messages of a real kernel do not show: code, and the attempt that has it.
 SILENT = {
@@ -132,6 +170,16 @@ SILENT = {
         kernel(ARM, DEBUG_LL="y", DEBUG_UART_PHYS="0x9000000", DEBUG_UART_VIRT="0xd0000000"),
     ),
     "cma-reserved-twice": lambda: attempted(arm_with(((RAM, G), (4 * G, G)), ram=G), lpae()),
+    "cma-above-4g": lambda: made_up(
+        arm64_kernels.kernel(
+            "6.12.117", 12, 48, CMA="y", DMA_CMA="y", CMA_AREAS="8", CMA_SIZE_MBYTES="16", **SIZED
+        ),
+        memory=[(RAM, 8 * G)],
+        stop=None,
+    ),
+    "node-without-memory": lambda: two_nodes(
+        arm64_kernels.kernel("6.12.117", 12, 48, NUMA="y", OF_NUMA="y")
+    ),
     "cma-not-activated": lambda: tree_with(
         replace(ARM, reserved=[region("pool", RAM + 248 * M, 16 * M, **CMA)]),
         made=kernel(ARM, ARCH_REALVIEW="y"),
