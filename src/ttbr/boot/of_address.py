@@ -10,6 +10,7 @@ from ttbr.boot.fdt import Node
 BAD = U64 = (1 << 64) - 1
 """OF_BAD_ADDR."""
 MAX_ADDR_CELLS = 4
+ROOT_CELLS = 1
 PHYS_ADDR_MAX = U64
 PCI_TYPES = (b"pci", b"pciex", b"vci", b"ht")
 
@@ -36,7 +37,7 @@ def match_bus(node: Node) -> Bus:
         return PCI
     if node.base_name == "isa":
         return ISA
-    return DEFAULT_FLAGS if node.address_cells == 3 else DEFAULT
+    return DEFAULT_FLAGS if _bus_cells(node)[0] == 3 else DEFAULT
 
 
 def address_to_resource(node: Node, index: int) -> tuple[int, int] | None:
@@ -71,8 +72,7 @@ def of_dma_get_max_cpu_address(node: Node) -> int:
 
 
 def _dma_end(node: Node, cells: Sequence[int]) -> int:
-    parent = node.parent or node
-    pna, na, ns = parent.address_cells, node.address_cells, node.size_cells
+    pna, (na, ns) = _bus_cells(node.parent or node)[0], _bus_cells(node)
     step, end = na + pna + ns, 0
     for at in range(0, len(cells) - step + 1, step) if step else ():
         start = translate(node, cells[at + na : at + na + pna], "dma-ranges")
@@ -134,8 +134,19 @@ def _translate_one(
 def _count_cells(bus: Bus, device: Node) -> tuple[int, int]:
     if bus.cells is not None:
         return bus.cells
-    parent = device.parent or device
-    return parent.address_cells, parent.size_cells
+    return _bus_cells(device.parent or device)
+
+
+def _bus_cells(node: Node) -> tuple[int, int]:
+    """``of_bus_n_addr_cells``, ``of_bus_n_size_cells``: as given here or further up."""
+    counts = []
+    for name in ("#address-cells", "#size-cells"):
+        at: Node | None = node
+        while at is not None and at.prop(name) is None:
+            at = at.parent
+        found = at.prop(name) if at is not None else None
+        counts.append(ROOT_CELLS if found is None else int.from_bytes(found.data[:4], "big"))
+    return counts[0], counts[1]
 
 
 def _countable(na: int, ns: int) -> bool:
