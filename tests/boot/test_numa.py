@@ -1,9 +1,9 @@
 """Nodes out of the device tree, or one for all memory, as both generations of Linux do it."""
 
 import pytest
-from device_trees import cells
 from machines import G, M, board_tree, kernel, machine, pairs
 
+from device_trees import cells
 from ttbr.boot.machine import Machine
 from ttbr.boot.numa import arch_numa_init, early_pfn_to_nid
 

@@ -1,7 +1,6 @@
 """Addresses translated through buses, and how far DMA reaches."""
 
 from device_trees import blob, cells
-
 from ttbr.boot.fdt import DeviceTree
 from ttbr.boot.of_address import (
     BAD,

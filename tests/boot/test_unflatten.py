@@ -1,9 +1,9 @@
 """What the device tree takes as nodes in memory."""
 
 import pytest
-from device_trees import Tree, blob, cells
 from machines import board_tree, kernel, machine
 
+from device_trees import Tree, blob, cells
 from ttbr.boot.fdt import DeviceTree
 from ttbr.boot.machine import Machine
 from ttbr.boot.unflatten import of_alias_scan, unflatten_device_tree, unflattened_size
