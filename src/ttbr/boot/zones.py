@@ -114,8 +114,6 @@ def free_area_init(
         say(f"  {name:<8} " + (_mem(low, high, page) if low != high else "empty"))
     if machine.kernel.config.enabled("ZONE_DEVICE"):
         say("  Device   empty")
-    if machine.kernel.config.enabled("ZONE_DEVICE"):
-        say("  Device   empty")
     say("Movable zone start for each node")
     for number, start in sorted(movable.items()):
         say(f"  Node {number}: {start * page:#018x}")
