@@ -100,6 +100,14 @@ def test_the_lines_of_zones_that_are_empty_or_not() -> None:
         "  node   0: [mem 0x0000000040000000-0x000000005fffffff]",
         "Initmem setup node 0 [mem 0x0000000040000000-0x000000005fffffff]",
     ]
+    assert "  Device   empty" not in said(made)
+    made = machine([(0x4000_0000, 512 * M)], "ZONE_DEVICE")
+    free_area_init(made, {"Normal": 0x6_0000})
+    assert said(made)[1:4] == [
+        "  Normal   [mem 0x0000000040000000-0x000000005fffffff]",
+        "  Device   empty",
+        "Movable zone start for each node",
+    ]
 
 
 @pytest.mark.parametrize(
