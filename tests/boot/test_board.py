@@ -1,9 +1,9 @@
 """What is read of a board."""
 
 import pytest
-from device_trees import blob, cells
 from machines import G, M, board_tree
 
+from device_trees import blob, cells
 from ttbr.boot.board import Board
 from ttbr.boot.fdt import DeviceTree
 from ttbr.errors import InputError
@@ -144,3 +144,16 @@ def test_cores_of_qemus_boards(compatible, blanked, cpus, count, bare) -> None:
 def test_initrd(start: bytes, end: bytes, initrd: tuple[int, int] | None) -> None:
     chosen = {"linux,initrd-start": start, "linux,initrd-end": end}
     assert Board.from_dtb(blob(board_tree(chosen=chosen))).initrd == initrd
+
+
+def test_qemus_max_looks_like_a_cortex_a57() -> None:
+    from ttbr.boot.qemu_boards import disguised_cpu
+
+    a57, virt = ("arm,cortex-a57",), ("linux,dummy-virt",)
+    assert "-cpu max" in (disguised_cpu(virt, a57, "arm64") or "")
+    for board, cpu, arch in (
+        (virt, ("arm,cortex-a72",), "arm64"),
+        (("arm,juno",), a57, "arm64"),
+        (virt, a57, "arm"),
+    ):
+        assert disguised_cpu(board, cpu, arch) is None

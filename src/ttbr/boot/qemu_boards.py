@@ -1,8 +1,9 @@
 """What a device tree that QEMU handed over does not say: QEMU never edits /cpus.
 
-Only boards with Cortex-A9 cores matter, whose kernel asks the hardware how many cores there are.
+Of its edits only boards with Cortex-A9 cores matter, whose kernel asks the hardware how many cores
+there are; and of its names one that two CPUs have.
 Source: QEMU's hw/arm/boot.c (arm_load_dtb), vexpress.c, highbank.c, fsl-imx6.c, xilinx_zynq.c,
-realview.c.
+realview.c, target/arm/cpu64.c (aarch64_max_initfn).
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from ttbr.boot.fdt import DeviceTree
 
 VIRT_MACHINE = "linux,dummy-virt"
 VIRTIO = b"virtio,mmio"
+MAX_CALLS_ITSELF = "arm,cortex-a57"
 
 # Root compatibles of the boards that QEMU models with one core unless -smp says otherwise.
 ONE_CORE = frozenset(
@@ -39,6 +41,21 @@ def lacks_peripherals(tree: DeviceTree, compatible: tuple[str, ...], cpus: int) 
     """Whether the board's only core has no private peripherals, as QEMU's i.MX6 has none."""
     alone = cpus == 1 and not NO_PERIPHERALS_ALONE.isdisjoint(compatible)
     return alone and starts_one_core(tree, compatible)
+
+
+def disguised_cpu(
+    compatible: tuple[str, ...], cpu_compatible: tuple[str, ...], arch: str
+) -> str | None:
+    """A sentence about QEMU's ``-cpu max``, which calls itself a Cortex-A57 up to QEMU 8; or None.
+
+    With its 52 bits and E0PD it boots otherwise; nothing in the tree tells the two apart.
+    """
+    if arch != "arm64" or VIRT_MACHINE not in compatible or MAX_CALLS_ITSELF not in cpu_compatible:
+        return None
+    return (
+        "the tree's CPU is taken for a Cortex-A57, as which QEMU's -cpu max introduces itself, "
+        "too: give its ID registers (--registers) if it is that"
+    )
 
 
 def _has_virtio(tree: DeviceTree) -> bool:
