@@ -1,9 +1,9 @@
 """Running a boot: what it refuses, and what it says."""
 
 import pytest
-from device_trees import blob
 from machines import G, M, board_tree, kernel
 
+from device_trees import blob
 from ttbr.boot.board import Board
 from ttbr.boot.boot import boot, default_kernel, stage_names
 from ttbr.boot.loader import custom, qemu
@@ -29,7 +29,8 @@ def booted(request):
 def test_every_stage_leaves_an_image(booted) -> None:
     known = stage_names(booted.machine.kernel.arch)
     assert booted.stages == list(booted.images) == known
-    assert known[: len(STAGES)] == STAGES and known[len(STAGES) :] in ([], LATER)
+    assert known == [*STAGES, *LATER][: len(known)]
+    assert len(known) >= len(STAGES)
     for stage, image in booted.images.items():
         assert image.facts.stage == stage
         assert image.facts.release == "6.1.176" and image.arch == booted.machine.kernel.arch
