@@ -84,3 +84,62 @@ def test_the_kernels_account_of_memory(recording, command):
     assert rows
     assert len(lines) == len(rows) + 1
     assert lines[0].lower().split() == list(rows[0])
+
+
+def test_who_maps_a_copied_page(recording, truth):
+    case, image = recording
+    samples = [line.split() for line in truth.text(case, "samples.txt").splitlines()]
+    pid, va, word = next((row[0], row[3], row[5]) for row in samples if row[1:2] == ["cow-b"])
+    done = ttbr("page", image, va, "--pid", pid, "--json")
+    assert done.returncode == 0, done.stderr
+    found = json.loads(done.stdout)
+    assert [(user["pid"], user["va"]) for user in found["processes"]] == [(int(pid), va)]
+    assert found["page"]["mapped_as"] == "anonymous"
+    assert (found["page"]["mapcount"], found["free"]) == (1, None)
+    again = json.loads(ttbr("page", image, found["pfn"], "--as", "pfn", "--json").stdout)
+    assert again == found
+    text = ttbr("page", image, found["pa"]).stdout
+    assert f"pid {pid} " in text
+
+    read = ttbr("read", image, "--pid", pid, va, "8", "--json")
+    value = int.from_bytes(bytes.fromhex(json.loads(read.stdout)["bytes"]), "little")
+    assert value == int(word, 16)
+    where = ttbr("search", image, "--pid", pid, "--hex", value.to_bytes(8, "little").hex())
+    assert va in where.stdout.splitlines()
+
+
+def test_kernel_memory_by_address(recording, truth):
+    case, image = recording
+    banner = truth.expected(case)["symbols"]["linux_banner"]["va"]
+    lines = ttbr("read", image, banner, "13").stdout.splitlines()
+    assert len(lines) == 1
+    assert lines[0].endswith("Linux version")
+    raw = subprocess.run(
+        [sys.executable, "-m", "ttbr", "read", image, banner, "13", "--raw"],
+        capture_output=True,
+        check=True,
+    )
+    assert raw.stdout == b"Linux version"
+    found = ttbr("search", image, "Linux version 6.12.117 (", "--json")
+    assert banner in json.loads(found.stdout)["found"]
+    assert ttbr("search", image, "no such text anywhere in this machine").returncode == 1
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["read", "IMAGE", "0x10", "8"], "is not mapped"),
+        (["read", "IMAGE", "--pid", "1", "0x10", "8"], "is not in memory"),
+        (["read", "IMAGE", "0", "2G"], "more than"),
+        (["search", "IMAGE", "--hex", "zz"], "not bytes in hexadecimal"),
+        (["search", "IMAGE", ""], "nothing to search for"),
+        (["page", "IMAGE", "0x7fffffffffff"], "neither mapped"),
+        (["page", "IMAGE", "0x10", "--pid", "1"], "has no page at"),
+        (["dump", "IMAGE", "--root", "pid:2"], "has no tables"),
+        (["dump", "IMAGE", "--root", "pid:x"], "pid:N"),
+    ],
+)
+def test_what_cannot_be_answered(recording, arguments, words):
+    done = ttbr(*(recording[1] if word == "IMAGE" else word for word in arguments))
+    assert (done.returncode, done.stdout) == (2, "")
+    assert words in done.stderr.splitlines()[-1]

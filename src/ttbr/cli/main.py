@@ -23,7 +23,9 @@ from ttbr.cli.kernel_memory import (
 )
 from ttbr.cli.layout import layout_command
 from ttbr.cli.maps import maps_command
+from ttbr.cli.page import page_command
 from ttbr.cli.ps import ps_command
+from ttbr.cli.read import read_command, search_command
 from ttbr.cli.symbols import symbols_command
 from ttbr.cli.translate import translate_command
 from ttbr.errors import TtbrError
@@ -61,6 +63,9 @@ for command in (
     diff_command,
     ps_command,
     maps_command,
+    page_command,
+    read_command,
+    search_command,
     memblock_command,
     zones_command,
     buddy_command,
