@@ -109,6 +109,7 @@ def arm_with(memory, **changes) -> Case:
 DEVICE = ("device@60000000", {"reg": reg((FREE, 64 * K))}, [])
 WINDOW = ("pcie@10000000", {"reg": reg((0x1000_0000, 256 * M))}, [])
 
+WIDE = {"#address-cells": word(2), "#size-cells": word(2)}
 SIZED = {"CMA_SIZE_SEL_MBYTES": "y"}
 
 # What the messages of a real kernel do not show: code, and the attempt that has it.
@@ -179,6 +180,10 @@ SILENT = {
     ),
     "node-without-memory": lambda: two_nodes(
         arm64_kernels.kernel("6.12.117", 12, 48, NUMA="y", OF_NUMA="y")
+    ),
+    "dma-zone-limit": lambda: tree_with(
+        replace(ARM64, memory=((RAM, 2 * G),)),
+        ("soc", {**WIDE, "ranges": b"", "dma-ranges": pair(0, 0, 2 * G)}, []),
     ),
     "cma-not-activated": lambda: tree_with(
         replace(ARM, reserved=[region("pool", RAM + 248 * M, 16 * M, **CMA)]),

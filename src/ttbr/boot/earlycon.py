@@ -183,12 +183,12 @@ def _resolve(tree: DeviceTree, path: str) -> Node | None:
     return tree.find(f"{full.string}/{rest}") if full else None
 
 
-def translate_address(node: Node, index: int = 0) -> int | None:
-    """A `reg` address of a node as the CPU sees it; None if some bus does not pass it."""
+def translate_address(node: Node) -> int | None:
+    """The first `reg` address of a node as the CPU sees it; None if some bus does not pass it."""
     reg = node.reg
-    if index >= len(reg) or node.parent is None:
+    if not reg or node.parent is None:
         return None
-    address, bus = reg[index][0], node.parent
+    address, bus = reg[0][0], node.parent
     while bus.parent is not None:
         ranges = bus.prop("ranges")
         if ranges is None:

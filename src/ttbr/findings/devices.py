@@ -6,8 +6,8 @@ from collections.abc import Iterable, Iterator
 
 from ttbr.boot.arm.state import ArmBoot
 from ttbr.boot.boot import Boot
-from ttbr.boot.earlycon import translate_address
 from ttbr.boot.fdt import Node
+from ttbr.boot.of_address import address_to_resource
 from ttbr.findings.attempt import of_boot
 from ttbr.findings.check import CHECK
 from ttbr.findings.finding import Bytes, Found, Severity, argument, node
@@ -123,7 +123,7 @@ def _registers(boot: Boot) -> Iterator[tuple[Node, int, int]]:
         if not device.available:
             continue
         pending.extend(device.children)
-        for index, (_, length) in enumerate(device.reg):
-            address = translate_address(device, index) if length else None
-            if address is not None:
-                yield device, address, length
+        index = 0
+        while (found := address_to_resource(device, index)) is not None:
+            yield device, *found
+            index += 1

@@ -6,9 +6,10 @@ from collections.abc import Iterable
 
 from ttbr.boot.arm64.state import Arm64
 from ttbr.boot.boot import Boot
+from ttbr.boot.of_address import PHYS_ADDR_MAX, of_dma_get_max_cpu_address
 from ttbr.findings.attempt import of_boot
 from ttbr.findings.check import CHECK
-from ttbr.findings.finding import Bytes, Found, Severity, config
+from ttbr.findings.finding import Address, Bytes, Found, Severity, config, node
 from ttbr.findings.words import said
 from ttbr.format import about
 
@@ -51,6 +52,46 @@ def zone_empty(boot: Boot) -> Iterable[Found]:
             numbers={name: Bytes(amount) for name, amount in present.items()},
             places=tuple(config(f"ZONE_{name}") for name in empty if name in ("DMA", "DMA32")),
         )
+
+
+@CHECK.rule(
+    "dma-zone-limit",
+    Severity.NOTE,
+    "a bus of the device tree limits the DMA zone",
+    source="arch/arm64/mm/init.c: zone_sizes_init; drivers/of/address.c: "
+    "of_dma_get_max_cpu_address",
+    remedy="Nothing if the bus is really so narrow. A node that is not used, or whose dma-ranges "
+    "is too strict, can be disabled or corrected: its devices then count no more.",
+    example="soc { dma-ranges = <0x0 0x0 0x0 0x0 0x0 0x80000000>; }; and RAM beyond 2 GiB.",
+)
+@of_boot
+def dma_zone_limit(boot: Boot) -> Iterable[Found]:
+    """ZONE_DMA ends where the narrowest dma-ranges of the tree does; so do the default CMA area,
+    the software I/O TLB and crashkernel's low memory.
+
+    Linux 6.1 rounds the limit up to a power of two, 6.12 takes it as it is. Empty dma-ranges say
+    nothing, disabled nodes do not count.
+    """
+    machine, state = boot.machine, boot.machine.arch_state
+    if not isinstance(state, Arm64) or "bootmem_init" not in boot.stages:
+        return
+    reach = of_dma_get_max_cpu_address(machine.tree.root)
+    end = machine.memblock.end_of_dram()
+    if reach == PHYS_ADDR_MAX or not state.dma_limit or state.dma_limit >= end:
+        return
+    narrow = [
+        found.path
+        for found in machine.tree.root.walk()
+        if found.prop("dma-ranges") is not None and of_dma_get_max_cpu_address(found) == reach
+    ]
+    yield Found(
+        f"ZONE_DMA ends at {state.dma_limit:#x}: the dma-ranges of {narrow[-1]} reach no further "
+        f"than {reach:#x}",
+        "correct or disable the node if the limit is not true",
+        numbers={"limit": Address(state.dma_limit), "beyond": Bytes(end - state.dma_limit)},
+        ranges={"beyond": (state.dma_limit, end - 1)},
+        places=tuple(node(path, "dma-ranges") for path in narrow),
+    )
 
 
 @CHECK.rule(
