@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import pathlib
+import re
 from types import ModuleType
 
 from forward_arm64 import Recording
@@ -11,10 +12,12 @@ from memory_log import behind_setup_arch, boot_log, events
 
 from ttbr.boot.board import Board
 from ttbr.boot.boot import Boot, boot
+from ttbr.boot.efi import read_firmware
 from ttbr.boot.loader import custom
 from ttbr.boot.machine import Machine
 from ttbr.boot.regions import Regions
-from ttbr.kernel.kernel import Kernel
+
+RESERVED = re.compile(r" reserved\[0x[0-9a-f]+\]\t\[0x([0-9a-f]+)-0x([0-9a-f]+)\]")
 
 
 def cases(truth: ModuleType | None, needed: str | None = None) -> list[str]:
@@ -43,6 +46,8 @@ def predicted(truth: ModuleType, case: str) -> Boot:
 def run(truth: ModuleType, case: str, stop: str | None) -> Boot:
     """The boot of a recording up to a stage; the tree is the one that lay in its RAM."""
     recording = Recording(truth, case)
+    if not has_stages(truth, case):
+        return _run_running(recording, stop)
     entry = recording.registers("head-entry")
     if "x0" in entry:
         at, blob = recording.handed_over
@@ -51,11 +56,43 @@ def run(truth: ModuleType, case: str, stop: str | None) -> Boot:
         return boot(board, recording.kernel, placement, cpu=recording.cpu, stop=stop)
     at = entry["r2"]
     read = next(reader for stage, reader in recording.memory() if stage == "head-entry")
-    blob = read(at, int.from_bytes(read(at + 4, 4), "big"))
-    folder = pathlib.Path(truth.HERE) / case
-    kernel = Kernel.from_files(folder / "config.gz", folder / "System.map.zst")
-    board = Board.from_dtb(blob)
-    return boot(board, kernel, custom(board, entry["pc"], at), stop=stop)
+    board = Board.from_dtb(read(at, int.from_bytes(read(at + 4, 4), "big")))
+    return boot(board, recording.kernel, custom(board, entry["pc"], at), stop=stop)
+
+
+def has_stages(truth: ModuleType, case: str) -> bool:
+    try:
+        return bool(truth.stages(case))
+    except FileNotFoundError:
+        return False
+
+
+def _run_running(recording: Recording, stop: str | None) -> Boot:
+    """A recording of the running kernel alone: its own tree, KASLR and firmware as observed."""
+    truth, case = recording.truth, recording.case
+    blob, log = truth.data(case, "fdt.dtb"), boot_log(truth, case)
+    firmware, offset, memstart = None, 0, None
+    if any(line.startswith("efi: EFI v") for line in log):
+        firmware = read_firmware(
+            next(iter((pathlib.Path(truth.HERE) / case).glob("console_boot*")))
+        )
+    else:
+        said = truth.expected(case)
+        offset = int(said["kaslr_offset"], 16)
+        memstart = int(said["memstart_addr"], 16) if offset else None
+    board = Board.from_dtb(blob, firmware=firmware)
+    placement = custom(board, recording.kernel_at, _tree_at(log, len(blob)))
+    kernel = recording.kernel
+    return boot(board, kernel, placement, kaslr_offset=offset, memstart=memstart, stop=stop)
+
+
+def _tree_at(log: list[str], size: int) -> int:
+    """Where the loader put the tree: the reserved region that no line of the log explains."""
+    reserved = {int(m[1], 16): int(m[2], 16) for m in map(RESERVED.match, log) if m}
+    calls = {start for _, start, _, _ in events(log)}
+    return next(
+        base for base, end in reserved.items() if base not in calls and end - base >= size - 1
+    )
 
 
 def with_recorded_memblock(truth: ModuleType, case: str) -> Machine:
