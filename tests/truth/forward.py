@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import json
 import pathlib
 import re
 from types import ModuleType
@@ -18,23 +19,6 @@ from ttbr.boot.machine import Machine
 from ttbr.boot.regions import Regions
 
 RESERVED = re.compile(r" reserved\[0x[0-9a-f]+\]\t\[0x([0-9a-f]+)-0x([0-9a-f]+)\]")
-
-
-def cases(truth: ModuleType | None, needed: str | None = None) -> list[str]:
-    """The recordings with stages, so with the memory of the hand-over, and the file ``needed``."""
-    if truth is None:
-        return ["absent"]
-    found = []
-    for case in truth.cases():
-        try:
-            stages = truth.stages(case)
-            if needed is not None:
-                truth.data(case, needed)
-        except FileNotFoundError:
-            continue
-        if any(stage["stage"] == "mem_init-end" for stage in stages):
-            found.append(case)
-    return found
 
 
 @functools.lru_cache(maxsize=2)
@@ -83,13 +67,18 @@ def _run_running(recording: Recording, stop: str | None) -> Boot:
     board = Board.from_dtb(blob, firmware=firmware)
     placement = custom(board, recording.kernel_at, _tree_at(log, len(blob)))
     kernel = recording.kernel
-    return boot(board, kernel, placement, kaslr_offset=offset, memstart=memstart, stop=stop)
+    made = boot(board, kernel, placement, kaslr_offset=offset, memstart=memstart, stop=stop)
+    if firmware is not None and made.machine.initrd is not None:
+        # The log has it in whole pages; the recording says how long the file was.
+        (size,) = [s for n, s in json.loads(truth.text(case, "loaded.json")).items() if "init" in n]
+        made.machine.initrd = made.machine.initrd[0], size
+    return made
 
 
 def _tree_at(log: list[str], size: int) -> int:
     """Where the loader put the tree: the reserved region that no line of the log explains."""
     reserved = {int(m[1], 16): int(m[2], 16) for m in map(RESERVED.match, log) if m}
-    calls = {start for _, start, _, _ in events(log)}
+    calls = {start for kind, start, _, _ in events(log) if kind == "memblock_reserve"}
     return next(
         base for base, end in reserved.items() if base not in calls and end - base >= size - 1
     )

@@ -19,7 +19,8 @@ ABOUT_MEMORY = re.compile(
             r"memblock_\w+: |memblock: |MEMBLOCK configuration| memory size = ",
             r" (memory|reserved)(\.cnt|\[)",
             r"cma: |Reserved memory: |OF: reserved mem: |OF: fdt: (Ign|Res|else|elf)",
-            r"NUMA: |Zone ranges:|  (DMA|DMA32|Normal|HighMem|Device) +(\[mem|empty)",
+            r"efi: UEFI not found|NUMA: | *NODE_DATA|Zone ranges:",
+            r"  (DMA|DMA32|Normal|HighMem|Device) +(\[mem|empty)",
             r"Movable zone start|Early memory node ranges|  node +\d+: |Initmem setup|On node ",
             r"crashkernel |cannot allocate crashkernel|Reserving \d+MB|INITRD: |initrd not ",
             r"Ignoring |Truncating |Memory limited|vmalloc area |Consider using",
@@ -69,7 +70,7 @@ def until_hand_over(lines: list[str]) -> list[str]:
 def about_memory(lines: list[str]) -> list[str]:
     """The lines about memory, offsets in functions made unknown; the last one is ``Memory:``."""
     before = until_hand_over(lines)
-    late = [line for line in lines[len(before) :] if re.match(r"Memory: \d", line)]
+    late = [line for line in lines[len(before) :] if re.match(r"Memory: \d|KASLR ", line)]
     return [OFFSET.sub("+?/?", line) for line in [*before, *late] if ABOUT_MEMORY.match(line)]
 
 

@@ -151,7 +151,7 @@ def _fc_alloc(machine: Machine, group: list[PossibleCpu], size: int, goal: int) 
     node = NO_NODE
     if _by_node(machine):
         node = group[0].node
-        if not any(found.number == node for found in machine.nodes):
+        if node not in machine.numa.online:
             node = NO_NODE
             machine.log.say(
                 f"percpu: cpu {group[0].number} has no node {group[0].node} or node-local memory"

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from ttbr.boot.params import leading_number
+from ttbr.kernel.structs import max_numnodes
 
 if TYPE_CHECKING:
     from ttbr.boot.fdt import Node
@@ -86,7 +87,7 @@ def _hwid(node: Node) -> int | None:
 
 
 def _numa_node(machine: Machine, node: Node) -> int:
-    """of_node_to_nid(), with 0 for a node that there is not (early_map_cpu_to_node)."""
+    """early_map_cpu_to_node(): by of_node_to_nid(), 0 where the kernel made up the only node."""
     if not machine.kernel.config.enabled("NUMA"):
         return 0
     at: Node | None = node
@@ -94,6 +95,7 @@ def _numa_node(machine: Machine, node: Node) -> int:
         found = at.prop("numa-node-id")
         if found is not None and len(found.data) >= 4:
             number = int.from_bytes(found.data[:4], "big")
-            return number if any(n.number == number for n in machine.nodes) else 0
+            known = number < max_numnodes(machine.kernel) and machine.numa.online != [0]
+            return number if known else 0
         at = at.parent
     return 0

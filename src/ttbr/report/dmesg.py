@@ -1,10 +1,12 @@
 """The kernel's log about memory, as this boot would print it: without timestamps."""
 
+import re
 from collections.abc import Iterator
 
 from ttbr.boot.events import Message
 from ttbr.boot.machine import Machine
 
+REQUEST = re.compile(r"memblock_\w*alloc\w*: \d+ bytes align=")
 OFFSETS = "+?/?"
 WHERE = "how far in the function the call is, and how long the function"
 
@@ -17,7 +19,12 @@ def dmesg(machine: Machine) -> Iterator[tuple[str, str]]:
     pa = machine.memblock.pa
     for entry in machine.log.in_order():
         if isinstance(entry, Message):
-            yield _escaped(entry.text), entry.unknown
+            for line in entry.text.split("\n"):
+                request = REQUEST.match(line)  # one that was in vain
+                yield (
+                    _escaped(line) + OFFSETS * bool(request),
+                    entry.unknown or WHERE * bool(request),
+                )
         elif entry.logged:
             if entry.detail:
                 yield entry.detail + OFFSETS, WHERE

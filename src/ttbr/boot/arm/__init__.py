@@ -11,6 +11,7 @@ from ttbr.boot.arm.mem_init import hand_over
 from ttbr.boot.arm.memblock_init import arm_memblock_init
 from ttbr.boot.arm.paging_init import paging_init as arm_paging_init
 from ttbr.boot.arm.state import start, state
+from ttbr.boot.efi.efi_init import efi_init
 from ttbr.boot.machine import Machine
 from ttbr.boot.unflatten import unflatten_device_tree
 from ttbr.kernel.arm_layout import markers
@@ -40,6 +41,7 @@ def fixmap(machine: Machine) -> None:
     setup.early_fixmap_init(boot)
     setup.parse_early_param(boot)
     setup.early_mm_init(boot)
+    efi_init(machine)
     setup.adjust_bounds(boot)
     machine.markers = markers(machine.kernel, boot.lowmem.high_memory)
 

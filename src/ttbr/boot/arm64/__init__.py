@@ -4,7 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from ttbr.boot.arm64 import bootmem_init, head, map_kernel, memblock_init, paging_init, setup
+from ttbr.boot.arm64 import (
+    bootmem_init,
+    head,
+    map_kernel,
+    mem_init,
+    memblock_init,
+    paging_init,
+    setup,
+)
 from ttbr.boot.arm64.state import Arm64
 from ttbr.boot.machine import Machine
 from ttbr.kernel.arm64_layout import markers
@@ -42,5 +50,6 @@ STAGES: tuple[tuple[str, Callable[[Machine], None]], ...] = (
     ("memblock", _stage(memblock_init.memblock)),
     ("paging_init", _stage(paging_init.paging_init)),
     ("bootmem_init", _stage(bootmem_init.late_setup)),
+    ("mm_init", _stage(mem_init.hand_over)),
 )
 """(name, what it does to the machine), in order."""

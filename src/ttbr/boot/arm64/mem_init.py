@@ -1,6 +1,6 @@
 """What arm64's part of mm_init() adds: bounce buffers, for DMA or only for short buffers.
 
-Source: arch/arm64/mm/init.c: mem_init, zone_sizes_init; asm/dma.h: MAX_DMA_ADDRESS;
+Source: arch/arm64/mm/init.c: mem_init; asm/dma.h: MAX_DMA_ADDRESS;
 asm/processor.h: ARCH_LOW_ADDRESS_LIMIT.
 """
 
@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING
 
 from ttbr.boot.arm64 import kaslr
 from ttbr.boot.mm_init import Reach, mm_init
-from ttbr.boot.zones import DMA, DMA32
 
 if TYPE_CHECKING:
     from ttbr.boot.arm64.state import Arm64
@@ -31,21 +30,10 @@ def hand_over(state: Arm64) -> None:
 def _swiotlb(state: Arm64, pool: Swiotlb, cpus: int) -> None:
     machine = state.machine
     config, memblock = machine.kernel.config, machine.memblock
-    limit = dma_phys_limit(state)
+    limit = state.dma_limit
     page = machine.kernel.page_size
     needed = memblock.end_of_dram() // page > limit // page
     if config.enabled("DMA_BOUNCE_UNALIGNED_KMALLOC") and not needed:
         pool.adjust_size(min(pool.size, -(-memblock.phys_mem_size() // PER_RAM)))
         needed = True
     pool.init(needed=needed, limit=limit - 1, cpus=cpus)
-
-
-def dma_phys_limit(state: Arm64) -> int:
-    """arm64_dma_phys_limit: where the memory ends that every device reaches."""
-    machine = state.machine
-    config = machine.kernel.config
-    for option, name in (("ZONE_DMA", DMA), ("ZONE_DMA32", DMA32)):
-        if config.enabled(option):
-            ends = [z.end_pfn for node in machine.nodes for z in node.zones if z.name == name]
-            return max(ends) * machine.kernel.page_size
-    return 1 << config.integer("ARM64_PA_BITS", 48)

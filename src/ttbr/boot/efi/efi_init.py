@@ -89,8 +89,7 @@ def _parameters(machine: Machine) -> bool:
     """``efi_get_fdt_params``: whether the tree has all that belongs to a boot through UEFI."""
     chosen = machine.tree.find("/chosen")
     if chosen is None or chosen.prop(SYSTEM_TABLE) is None:
-        if chosen is not None:
-            machine.log.say("efi: UEFI not found.")
+        machine.log.say("efi: UEFI not found.")
         return False
     debug = _debug(machine)
     if debug:
