@@ -21,7 +21,7 @@ from ttbr.boot.regions import Regions
 RESERVED = re.compile(r" reserved\[0x[0-9a-f]+\]\t\[0x([0-9a-f]+)-0x([0-9a-f]+)\]")
 
 
-@functools.lru_cache(maxsize=2)
+@functools.lru_cache(maxsize=32)
 def predicted(truth: ModuleType, case: str) -> Boot:
     """The boot to its end."""
     return run(truth, case, None)

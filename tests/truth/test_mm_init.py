@@ -6,7 +6,6 @@ Twice: from what the recording had reserved by then, and from the model's own pr
 from __future__ import annotations
 
 import functools
-import re
 from collections.abc import Callable
 from types import ModuleType
 
@@ -22,6 +21,7 @@ from memory_log import (
     until_hand_over,
 )
 from recorded import cases
+from running import about_ram, zones
 
 from conftest import load_truth
 from ttbr.boot.boot import STAGES
@@ -34,7 +34,7 @@ RUNNING = cases(load_truth(), "zoneinfo.txt")
 STARTS = {"recorded": "from the recorded reservations", "own": "from the model's own"}
 
 
-@functools.lru_cache(maxsize=4)
+@functools.lru_cache(maxsize=32)
 def handed_over(truth: ModuleType, case: str, start: str) -> Machine:
     """The machine whose page allocator has all memory."""
     if start == "own":
@@ -137,12 +137,7 @@ def test_managed_pages_when_the_kernel_is_up(
     """/proc/zoneinfo of the running kernel: what came later is accounted for to the page."""
     from ttbr.boot.when_up import when_up
 
-    text = truth.text(case, "zoneinfo.txt")
-    real = {}
-    for node, name, body in re.findall(r"Node (\d+), zone +(\w+)\n(.*?)(?=\nNode|\Z)", text, re.S):
-        figures = dict(re.findall(r"^ +(start_pfn:|spanned|present|managed) +(\d+)", body, re.M))
-        if int(figures["present"]):
-            real[int(node), name] = {k.strip(":"): int(v) for k, v in figures.items()}
+    real = zones(truth.text(case, "zoneinfo.txt"))
     mine = {
         (up.node, up.zone.name): {
             "start_pfn": up.zone.start_pfn,
@@ -171,15 +166,3 @@ def test_iomem_when_the_kernel_is_up(
     equal = len([line for line in mine if line in real])
     say(f"{case} iomem: {len(real)} lines compared, {equal} equal, {len(mine)} predicted")
     assert mine == real
-
-
-def about_ram(text: str) -> list[str]:
-    """The lines about RAM and reserved memory, and those nested in them."""
-    kept: list[str] = []
-    inside = False
-    for line in text.splitlines():
-        if not line.startswith(" "):
-            inside = line.partition(" : ")[2] in ("System RAM", "reserved", "Crash kernel")
-        if inside:
-            kept.append(line)
-    return kept
