@@ -118,10 +118,12 @@ class Recording:
 
 
 def predicted_words(boot: Boot) -> list[str]:
-    """What the model says that the kernel prints about memory, in order."""
+    """What the model says that the kernel prints about memory, up to the end of setup_arch."""
     pa = boot.machine.kernel.pa
     lines: list[str] = []
     for said in boot.events.in_order():
+        if said.stage == "mm_init":
+            break
         if isinstance(said, Message):
             lines += said.text.split("\n")
         elif said.logged:

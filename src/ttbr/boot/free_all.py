@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from ttbr.boot.buddy import FreeBlocks, ZoneLists, columns
+from ttbr.boot.regions import is_node
 from ttbr.kernel.pageblock import max_page_order, pageblock_bytes
 from ttbr.kernel.structs import section_shift, struct_size
 
@@ -130,7 +131,7 @@ def first_deferred_pfn(machine: Machine, node: Node) -> int:
     ranges = [
         (-(-region.base // page), region.end // page)
         for region in machine.memblock.memory.list
-        if region.nid in (node.number, -1)
+        if region.nid == node.number or not is_node(region.nid)
     ]
     for zone in node.zones:
         if not zone.spanned or zone.end_pfn < node.end_pfn:

@@ -5,6 +5,8 @@ another symbol or option adds it here; the shipped profiles are then made anew b
 ``ttbr kernel describe``.
 """
 
+from ttbr.kernel.parameters import parameters
+
 SYMBOLS: tuple[str, ...] = (
     # Bounds of the image and of its segments (arch/*/kernel/vmlinux.lds.S).
     *("_text", "stext", "_stext", "_etext", "_sdata", "_data", "_edata", "_end"),
@@ -48,6 +50,8 @@ SYMBOLS: tuple[str, ...] = (
     *("setup_command_line", "print_unknown_bootoptions", "pcpu_build_alloc_info", "pcpu_fc_alloc"),
     *("pcpu_fc_free", "pcpu_free_alloc_info", "pcpu_alloc_alloc_info", "swiotlb_memblock_alloc"),
     *("alloc_node_page_ext", "free_memmap", "free_unused_memmap"),
+    # What the command line may hold (`ttbr.kernel.parameters`).
+    *(parameter.symbol for parameter in parameters()),
     # Functions whose sizes tell what was put into them (`Kernel.inlined`), and their neighbours.
     *("memblock_phys_free", "memblock_free", "__next_mem_pfn_range", "memblock_setclr_flag"),
     r"memblock_add_range(\.\w+)*",
