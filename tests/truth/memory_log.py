@@ -19,7 +19,9 @@ ABOUT_MEMORY = re.compile(
             r"memblock_\w+: |memblock: |MEMBLOCK configuration| memory size = ",
             r" (memory|reserved)(\.cnt|\[)",
             r"cma: |Reserved memory: |OF: reserved mem: |OF: fdt: (Ign|Res|else|elf)",
-            r"efi: UEFI not found|NUMA: | *NODE_DATA|Zone ranges:",
+            # Of UEFI all but who made the firmware and where its tables are.
+            r"efi: (UEFI not|Getting|Processing EFI memory|Can't| )|esrt: ",
+            r"NUMA: | *NODE_DATA|Zone ranges:",
             r"  (DMA|DMA32|Normal|HighMem|Device) +(\[mem|empty)",
             r"Movable zone start|Early memory node ranges|  node +\d+: |Initmem setup|On node ",
             r"crashkernel |cannot allocate crashkernel|Reserving \d+MB|INITRD: |initrd not ",
