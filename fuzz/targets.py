@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 
 import ttbr
+from ttbr.boot.efi import read_firmware
 from ttbr.errors import TtbrError
 from ttbr.memory.notes import Note, parse_notes
 from ttbr.memory.physical import Bank, PhysicalMemory
@@ -129,6 +130,21 @@ def registers(data: bytes) -> None:
                 _one_line(error)
 
 
+def efi_map(data: bytes) -> None:
+    """A firmware's memory map: JSON, a log, or the descriptors as they are."""
+    with tempfile.NamedTemporaryFile(dir=_folder()) as file:
+        for content in (data, b"{" + data, b"[ 0.0] efi:   0x" + data):
+            file.seek(0)
+            file.truncate()
+            file.write(content)
+            file.flush()
+            try:
+                found = read_firmware(file.name)
+                _use(found)
+            except TtbrError as error:
+                _one_line(error)
+
+
 def walker(name: str) -> Callable[[bytes], None]:
     """Walks tables of any content through the registers of that name."""
 
@@ -155,6 +171,7 @@ TARGETS: dict[str, Callable[[bytes], None]] = {
     "notes": notes,
     "vmcoreinfo": vmcoreinfo,
     "registers": registers,
+    "efi-map": efi_map,
     **{f"walk-{name}": walker(name) for name in REGISTERS},
 }
 

@@ -365,3 +365,24 @@ def test_the_zone_of_devices_is_always_empty(option: str) -> None:
     lines = [message.text for message in machine.log.messages]
     at = lines.index("Movable zone start for each node")
     assert (lines[at - 1] == "  Device   empty") == (option == "y")
+
+
+@given(st.data())
+def test_damaged_files_are_read_or_refused(tmp_path_factory, data) -> None:
+    """Cut, changed or doubled, a good file of each form is a map or one line."""
+    row = {"type": "Conventional", "phys": "0x40000000", "pages": 16, "attribute": "WB|RUN"}
+    document = json.dumps({"memory_map": [row] * 3, "tables": {"ESRT": {"phys": 1, "size": 2}}})
+    log = (
+        "efi: Getting UEFI parameters from /chosen in DT:\nefi:   MemMap Size          : 0x30\n"
+        f"efi:   MemMap Desc. Size    : 0x30\nefi:   {MAIN.words}\nefi: ESRT=0x5000 \n"
+    )
+    good = data.draw(st.sampled_from([document.encode(), log.encode(), MAIN.encode() * 3]))
+    at, end = (data.draw(st.integers(0, len(good))) for _ in range(2))
+    text = good[:at] + data.draw(st.binary(max_size=8)) + good[min(at, end) :]
+    file = tmp_path_factory.getbasetemp() / "damaged"
+    file.write_bytes(text)
+    try:
+        found = read_firmware(file)
+        assert found.ram
+    except InputError as error:
+        assert "\n" not in str(error)

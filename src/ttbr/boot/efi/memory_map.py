@@ -186,7 +186,7 @@ def parse_type(word: str) -> int:
     except ValueError:
         number = -1
     if not 0 <= number < 1 << 32:
-        raise InputError(f"{word!r} is no type of EFI memory: known are {', '.join(TYPES)}")
+        raise InputError(f"{word[:40]!r} is no type of EFI memory: known are {', '.join(TYPES)}")
     return number
 
 
@@ -205,11 +205,11 @@ def parse_attribute(text: str) -> int:
                 bits |= int(plain.removeprefix("ATTR="), 0)
             except ValueError:
                 raise InputError(
-                    f"{word.strip()!r} is no attribute of EFI memory: known are "
+                    f"{word.strip()[:40]!r} is no attribute of EFI memory: known are "
                     f"{', '.join(ATTRIBUTES)}"
                 ) from None
     if not 0 <= bits <= U64:
-        raise InputError(f"{text!r}: attributes have 64 bits")
+        raise InputError(f"{text[:40]!r}: attributes have 64 bits")
     return bits
 
 

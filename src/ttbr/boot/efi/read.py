@@ -55,7 +55,7 @@ def _described(document: Any) -> Firmware:
         raise InputError('no list "memory_map" of {"type", "phys", "pages", "attribute"}')
     strange = sorted(set(document) - set(KEYS))
     if strange:
-        raise InputError(f"{strange[0]!r} is not known: keys are {', '.join(KEYS)}")
+        raise InputError(f"{strange[0][:40]!r} is not known: keys are {', '.join(KEYS)}")
     tables = document.get("tables", {})
     if not isinstance(tables, dict) or not set(tables) <= set(TABLES):
         raise InputError(f'"tables" has other names than {", ".join(TABLES)}')
