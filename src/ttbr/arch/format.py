@@ -23,6 +23,12 @@ class Kind(IntEnum):
     """An encoding that the architecture reserves at this level; it faults like an invalid one."""
 
 
+def is_leaf(kinds: NDArray[np.uint8]) -> NDArray[np.bool_]:
+    """Which of the kinds map something."""
+    found: NDArray[np.bool_] = (kinds == Kind.BLOCK) | (kinds == Kind.PAGE)
+    return found
+
+
 class DescriptorFormat(Protocol):
     """A descriptor format: arrays of descriptors in, arrays out.
 
@@ -47,6 +53,10 @@ class DescriptorFormat(Protocol):
 
     def kinds(self, desc: NDArray[np.uint64], level: int) -> NDArray[np.uint8]:
         """The ``Kind`` of every descriptor."""
+        ...
+
+    def leaf_types(self, level: int) -> NDArray[np.bool_]:
+        """Which of the four values of bits 1:0 make a leaf, shape (4,): no other bit matters."""
         ...
 
     def table_address(self, desc: NDArray[np.uint64], level: int) -> NDArray[np.uint64]:

@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ttbr.arch.fields import Field, Layout, ignored, tile
-from ttbr.arch.format import Kind
+from ttbr.arch.format import Kind, is_leaf
 
 TYPE_VALUES: Mapping[int, str] = {
     0b00: "invalid",
@@ -101,6 +101,8 @@ class LongFormat:
         self._invalid = Layout(f"{title} invalid", 64, tile(64, rest, ignored), source)
         self._reserved = Layout(f"{title} reserved", 64, tile(64, (TYPE,), ignored), source)
         self._kinds = {number: self._kinds_of(number) for number in levels}
+        self._leaf_types = {number: is_leaf(kinds) for number, kinds in self._kinds.items()}
+        self._not_address = {number: self._not_address_of(number) for number in levels}
 
     def _kinds_of(self, level: int) -> NDArray[np.uint8]:
         """``Kind`` by descriptor type at one level."""
@@ -112,9 +114,23 @@ class LongFormat:
             table = Kind.TABLE
         return np.array([Kind.INVALID, block, Kind.INVALID, table], dtype=np.uint8)
 
+    def _not_address_of(self, level: int) -> NDArray[np.uint64]:
+        """The bits that hold no address, by descriptor type at one level."""
+        masks = np.zeros(len(Kind), dtype=np.uint64)
+        layouts = self.levels[level]
+        if layouts.table:
+            masks[Kind.TABLE] = layouts.table.address_mask
+        if layouts.leaf:
+            masks[[Kind.BLOCK, Kind.PAGE]] = layouts.leaf.address_mask
+        return ~masks[self._kinds[level]]
+
     def kinds(self, desc: NDArray[np.uint64], level: int) -> NDArray[np.uint8]:
         """See ``DescriptorFormat.kinds``."""
         return self._kinds[level][(desc & np.uint64(3)).astype(np.intp)]
+
+    def leaf_types(self, level: int) -> NDArray[np.bool_]:
+        """See ``DescriptorFormat.leaf_types``."""
+        return self._leaf_types[level]
 
     def table_address(self, desc: NDArray[np.uint64], level: int) -> NDArray[np.uint64]:
         """See ``DescriptorFormat.table_address``."""
@@ -129,13 +145,7 @@ class LongFormat:
 
     def attribute_bits(self, desc: NDArray[np.uint64], level: int) -> NDArray[np.uint64]:
         """See ``DescriptorFormat.attribute_bits``."""
-        masks = np.zeros(len(Kind), dtype=np.uint64)
-        layouts = self.levels[level]
-        if layouts.table:
-            masks[Kind.TABLE] = layouts.table.address_mask
-        if layouts.leaf:
-            masks[[Kind.BLOCK, Kind.PAGE]] = layouts.leaf.address_mask
-        return desc & ~masks[self.kinds(desc, level)]
+        return desc & self._not_address[level][(desc & np.uint64(3)).astype(np.intp)]
 
     def limits(self, desc: NDArray[np.uint64], level: int) -> NDArray[np.uint16]:
         """See ``DescriptorFormat.limits``; every level has them in the same bits."""

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from ttbr.arch.attributes import UNKNOWN, Attributes, Controls
 from ttbr.arch.fields import Field, Layout, ignored, tile
-from ttbr.arch.format import Kind
+from ttbr.arch.format import Kind, is_leaf
 from ttbr.arch.memory_types import (
     NON_SHAREABLE_DEVICE,
     RESERVED_TYPE,
@@ -217,6 +217,10 @@ class ShortFormat:
         if level == FIRST_LEVEL and not self.pxn:
             kinds[desc & np.uint64(3) == 3] = Kind.RESERVED
         return kinds
+
+    def leaf_types(self, level: int) -> NDArray[np.bool_]:
+        """See ``DescriptorFormat.leaf_types``."""
+        return is_leaf(self.kinds(np.arange(4, dtype=np.uint64), level))
 
     def table_address(self, desc: NDArray[np.uint64], level: int) -> NDArray[np.uint64]:
         """See ``DescriptorFormat.table_address``."""

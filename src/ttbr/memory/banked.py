@@ -73,7 +73,7 @@ class BankedMemory:
         """The tables where they lie, if one piece holds them all and they are aligned."""
         if not len(pa):
             return None
-        low, high = int(pa.min()), int(pa.max())
+        low, high = (int(pa.min()), int(pa.max())) if len(pa) > 1 else (int(pa[0]),) * 2
         piece = self._pieces[max(0, bisect_right(self._bases, low) - 1)] if self._pieces else None
         if piece is None or piece.data is None or low < piece.base:
             return None

@@ -160,6 +160,6 @@ class AddressSpace:
 
     def _mapped(self, walk: Walk) -> Mappings:
         rows = Leaves(self.regime, walk)
-        for batch in walk.batches(ALL_AT_ONCE):
+        for batch in walk.batches(ALL_AT_ONCE, any_order=True):
             rows.add(batch)
         return rows.mappings()

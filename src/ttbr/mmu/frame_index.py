@@ -82,6 +82,8 @@ class FrameIndex:
                 pas[source] + blocks.offset[np.repeat(blocks.first[place], count) + within]
             )
         which, vas = np.concatenate(index), np.concatenate(found)
+        if (which[1:] > which[:-1]).all():
+            return which, vas
         order = np.lexsort((vas, which))
         return which[order], vas[order]
 

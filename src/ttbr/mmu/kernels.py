@@ -49,7 +49,7 @@ class Found:
 
     def upto(self, most: int) -> "Found":
         """As many of them."""
-        return Found(*(getattr(self, field.name)[:most] for field in fields(self)))
+        return Found(self.row[:most], self.column[:most], self.length[:most], self.first[:most])
 
 
 class Kernels(Protocol):

@@ -3,10 +3,10 @@
 import numpy as np
 from numpy.typing import NDArray
 
-from ttbr.arch.format import DescriptorFormat, Kind
+from ttbr.arch.format import Kind
 from ttbr.arch.regime import TranslationRegime
 from ttbr.mmu.attribute_table import MOST_VALUES, AttributeTable
-from ttbr.mmu.kernels import TYPE_BITS, Found, scan
+from ttbr.mmu.kernels import Found, scan
 from ttbr.mmu.mappings import Mappings
 from ttbr.mmu.runs import Runs
 from ttbr.mmu.walk import Batch, Walk
@@ -29,7 +29,7 @@ class Leaves:
     def add(self, batch: Batch) -> None:
         """The leaves of some tables of one level."""
         level = batch.level
-        wanted = _leaf_types(self._regime.format, level.number)
+        wanted = self._regime.format.leaf_types(level.number)
         if wanted.any():
             for found in scan(batch.tables, 1 << level.shift, wanted):
                 self._add(batch, found)
@@ -128,11 +128,6 @@ class Leaves:
             misdirected=self._misdirected,
             truncated=self._walk.truncated,
         )
-
-
-def _leaf_types(fmt: DescriptorFormat, level: int) -> NDArray[np.bool_]:
-    """Which of the four descriptor types are leaves at a level: shape (4,)."""
-    return np.isin(fmt.kinds(np.arange(TYPE_BITS + 1, dtype=np.uint64), level), LEAVES)
 
 
 def _clipped(batch: Batch, found: Found, first: int, last: int) -> Found:

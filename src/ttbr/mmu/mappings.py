@@ -130,10 +130,11 @@ class Mappings:
             empty = np.zeros(0, np.intp)
             return Regions(runs, empty, empty)
         same: dict[Attributes, int] = {}
-        value = np.array([same.setdefault(v, len(same)) for v in self.attribute_values])
-        kind = value[runs.attributes]
+        value = [same.setdefault(v, len(same)) for v in self.attribute_values]
+        kind = np.array(value, np.int16)[runs.attributes]
         head = np.ones(len(runs), np.bool_)
-        head[1:] = (runs.va[1:] != runs.last[:-1] + np.uint64(1)) | (kind[1:] != kind[:-1])
+        np.not_equal(runs.va[1:], runs.va[:-1] + runs.bytes[:-1], out=head[1:])
+        head[1:] |= kind[1:] != kind[:-1]
         if contiguous_pa:
             head[1:] |= runs.pa[1:] != runs.pa[:-1] + runs.bytes[:-1]
         first = np.flatnonzero(head)

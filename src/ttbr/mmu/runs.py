@@ -7,6 +7,7 @@ row for each descriptor is only made where somebody asks for rows.
 
 from dataclasses import dataclass, fields, replace
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -34,15 +35,26 @@ class Runs:
 
     @classmethod
     def joined(cls, parts: list["Runs"]) -> "Runs":
-        """All runs of the parts in ascending order of VA; no parts make no runs."""
-        if len(parts) == 1 and (parts[0].va[1:] > parts[0].va[:-1]).all():
-            return parts[0]
+        """All runs of the parts in ascending order of VA; no parts make no runs.
+
+        Uses the parts up: what they hold is let go column by column, so that there is never room
+        taken for much more than the result.
+        """
         word, none = np.zeros(0, np.uint64), np.zeros(0, np.int64)
         empty = cls(word, word, none, word, np.zeros(0, np.int8), np.zeros(0, np.int16), word)
-        every = [empty, *parts]
-        order = np.argsort(np.concatenate([part.va for part in every]), kind="stable")
-        columns = (np.concatenate([getattr(p, f.name) for p in every])[order] for f in fields(cls))
-        return cls(*columns)
+        names = [field.name for field in fields(cls)]
+        left = {name: [getattr(part, name) for part in parts or [empty]] for name in names}
+        parts.clear()
+        va = _concatenated(left.pop("va"))
+        order = None
+        if (va[1:] <= va[:-1]).any():
+            order = np.argsort(va, kind="stable")
+            va = va[order]
+        columns = {"va": va}
+        for name in names[1:]:
+            column = _concatenated(left.pop(name))
+            columns[name] = column if order is None else column[order]
+        return cls(**columns)
 
     def chosen(self, which: NDArray[np.bool_] | NDArray[np.intp] | slice) -> "Runs":
         """Some of the runs."""
@@ -69,7 +81,7 @@ class Runs:
         That is in VA and PA, of the same size, level and attributes; ``table`` is the first's.
         """
         head = np.ones(len(self), np.bool_)
-        head[1:] = self.va[1:] != self.last[:-1] + np.uint64(1)
+        np.not_equal(self.va[1:], self.va[:-1] + self.bytes[:-1], out=head[1:])
         head[1:] |= self.pa[1:] != self.pa[:-1] + self.bytes[:-1]
         for column in (self.attributes, self.level, self.size):
             head[1:] |= column[1:] != column[:-1]
@@ -96,3 +108,7 @@ class Runs:
             np.repeat(self.attributes, self.leaves),
             np.repeat(self.table, self.leaves),
         )
+
+
+def _concatenated(parts: list[NDArray[Any]]) -> NDArray[Any]:
+    return parts[0] if len(parts) == 1 else np.concatenate(parts)

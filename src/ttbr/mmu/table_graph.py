@@ -233,7 +233,7 @@ class _Builder:
                 low = nodes.va[chosen[~whole], None] + offsets
                 named[~whole] &= (low + span >= self._first) & (low <= self._last)
             place = np.flatnonzero(named)
-            row, column = np.divmod(place, level.entries)
+            row, column = place >> level.bits, place & level.entries - 1
             desc, parent = words.reshape(-1)[place], chosen[row]
             limits = nodes.limits[parent] | fmt.limits(desc, number)
             yield _Named(parent, offsets[column], fmt.table_address(desc, number), limits)

@@ -26,6 +26,13 @@ from ttbr.mmu.tables import FAULT_CODE, Shared, Tables, Unreadable
 
 ALL_ADDRESSES = (1 << 64) - 1
 
+_NO_WORDS, _NO_LEVELS = np.zeros(0, np.uint64), np.zeros(0, np.int8)
+NONE_SHARED = Shared(_NO_WORDS, _NO_LEVELS, np.zeros(0, np.int64), np.zeros(0, np.int64))
+NONE_UNREADABLE = Unreadable(_NO_WORDS, _NO_LEVELS, _NO_WORDS, np.zeros(0, np.uint8))
+
+CACHED = 1 << 22
+"""Entries of tables from which on the order in which they are read matters."""
+
 LEAST_ENTRIES = 1 << 16
 MOST_ENTRIES = 1 << 27
 
@@ -156,11 +163,14 @@ class Walk:
         tables = Reader(self._in_place, self._gather, self._touched)
         return build(regime, self.root, tables, self.first, self.last, self.budget.entries)
 
-    def batches(self, at_once: int = DESCRIPTORS_AT_ONCE) -> Iterator[Batch]:
+    def batches(
+        self, at_once: int = DESCRIPTORS_AT_ONCE, *, any_order: bool = False
+    ) -> Iterator[Batch]:
         """The tables of each level, the root's first, each level in ascending order of VA.
 
         A table is in it as often as it is reached, or, where that is too often, once. A batch has
-        about ``at_once`` descriptors at most.
+        about ``at_once`` descriptors at most. With ``any_order`` many tables of a level come in the
+        order in which they lie in memory, unless something has to be left out.
         """
         regime, graph = self.regime, self.graph
         if graph is None:
@@ -176,7 +186,10 @@ class Walk:
                 # The descriptors that name them are of the level above, which the hardware reports
                 lost, above = visits.node[~readable], level.number - 1
                 self._lose(nodes.address[lost], visits.va[~readable], above, FaultKind.ADDRESS_SIZE)
-            for chosen in chunks(np.flatnonzero(readable), level, at_once):
+            rows = np.flatnonzero(readable)
+            if any_order and len(rows) * level.entries > CACHED and self._fits(graph, listed):
+                rows = rows[np.argsort(nodes.address[visits.node[rows]], kind="stable")]
+            for chosen in chunks(rows, level, at_once):
                 if len(chosen):
                     yield self._read(nodes, visits, chosen, level)
             if depth < len(graph.edges):
@@ -185,6 +198,10 @@ class Walk:
                     visits = _Visits(edges.child, visits.va[edges.parent] + edges.va_offset)
                 else:
                     visits = _visits_below(visits, edges, listed[depth + 1])
+
+    def _fits(self, graph: TableGraph, listed: list[NDArray[np.int64]]) -> bool:
+        """Whether nothing has to be left out of what ``listed`` says."""
+        return graph.entries(listed or graph.reached()) <= self.budget.entries
 
     def _nothing_walked(self) -> None:
         regime = self.regime
@@ -306,6 +323,8 @@ class Walk:
     def shared(self) -> Shared:
         """The tables that are reached more than once, and how often."""
         parts = self._shared
+        if not parts:
+            return NONE_SHARED
         return Shared(
             _joined([part.address for part in parts]),
             np.concatenate([np.zeros(0, np.int8), *(part.level for part in parts)]),
@@ -316,6 +335,8 @@ class Walk:
     def unreadable(self) -> Unreadable:
         """Every table that could not be read so far."""
         lost = self._lost
+        if not lost:
+            return NONE_UNREADABLE
         return Unreadable(
             _joined([address for address, _, _, _ in lost]),
             _repeated([(len(a), level) for a, _, level, _ in lost]).astype(np.int8),
