@@ -386,3 +386,16 @@ def test_damaged_files_are_read_or_refused(tmp_path_factory, data) -> None:
         assert found.ram
     except InputError as error:
         assert "\n" not in str(error)
+
+
+@pytest.mark.parametrize(("release", "entry"), [("6.1.192", True), ("6.12.117", False)])
+def test_an_array_that_was_never_used(release: str, entry: bool) -> None:
+    wide = {"#address-cells": cells(2), "#size-cells": cells(2)}
+    chosen = {"bootargs": b"nokaslr memblock=debug\0"}
+    tree = blob(("", wide, [("chosen", chosen, [])]))
+    machine = run(MAIN, tree=tree, release=release, NUMA="y")
+    lines = [message.text for message in machine.log.messages]
+    at = next(n for n, line in enumerate(lines) if line.startswith(" memory.cnt"))
+    empty = " memory[0x0]\t[0x0000000000000000-0xffffffffffffffff], 0x0000000000000000 bytes"
+    assert lines[at] == f" memory.cnt  = {int(entry):#x}"
+    assert (lines[at + 1] == f"{empty} on node 0 flags: 0x0") == entry

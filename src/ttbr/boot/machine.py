@@ -253,6 +253,7 @@ def _memblock(kernel: Kernel, log: EventLog) -> Memblock:
         merge_near=release.has("memblock_merge_near"),
         full_panics=release.has("memblock_full_panics"),
         numa=config.enabled("NUMA"),
+        empty_entry=release.has("memblock_empty_entry"),
         free_is_named=(
             config.enabled("FRAME_POINTER")
             and not kernel.inlined("memblock_phys_free", "memblock_free")

@@ -49,6 +49,7 @@ class Memblock:
         merge_near: the release has ``memblock_merge_near``.
         full_panics: the release has ``memblock_full_panics``.
         numa: the kernel has CONFIG_NUMA; without it no region has a node.
+        empty_entry: the release has ``memblock_empty_entry``.
         free_is_named: ``memblock_free`` is what its own lines name as the caller (see `free`).
     """
 
@@ -64,12 +65,14 @@ class Memblock:
         merge_near: bool = True,
         full_panics: bool = True,
         numa: bool = False,
+        empty_entry: bool = False,
         free_is_named: bool = False,
     ) -> None:
         self.log = log
         self.phys_bits = phys_bits
         self.address_max = (1 << phys_bits) - 1
         self.numa = numa
+        self.empty_entry = empty_entry
         self.page_size = page_size
         self.cache_line = cache_line
         self.movable_node = False

@@ -94,6 +94,11 @@ _COMMON = {
         "mm/memblock.c: memblock_merge_regions",
         since=(6, 3),
     ),
+    "memblock_empty_entry": Behaviour(
+        "an array without regions has one of no bytes, which is printed",
+        "mm/memblock.c: struct memblock",
+        until=(6, 10),
+    ),
     "memblock_full_panics": Behaviour(
         "a full region array that may not grow yet stops the boot; before, the range was dropped",
         "mm/memblock.c: memblock_double_array",
