@@ -1,9 +1,9 @@
 """start_kernel() between setup_arch() and the page allocator: sizes, lines, what is refused."""
 
 import pytest
-from device_trees import cells
 from machines import G, K, M, board_tree, kernel, machine
 
+from device_trees import cells
 from ttbr.boot.command_lines import (
     print_unknown_bootoptions,
     setup_command_line,
@@ -232,18 +232,27 @@ def test_bounce_buffers() -> None:
 
 def test_zonelists_and_grouping() -> None:
     here = made(CMA="y", MEMORY_ISOLATION="y", HUGETLB_PAGE="y")
-    build_all_zonelists(here, possible_cpus(here))
+    build_all_zonelists(here)
     assert said(here) == ["Built 1 zonelists, mobility grouping on.  Total pages: 262144"]
     small = made(HUGETLB_PAGE="y")
     small.nodes[0].zones[0].present = 100
-    build_all_zonelists(small, possible_cpus(small))
+    build_all_zonelists(small)
     assert "grouping off" in said(small)[0]
     numa = made(NUMA="y")
     numa.nodes.append(Node(1, 0, 0, [Zone("Normal", 2 * G // PAGE, 1, 1)]))
-    build_all_zonelists(numa, possible_cpus(numa))
+    build_all_zonelists(numa)
     assert said(numa)[:2] == [
         "Fallback order for Node 0: 0 1 ",
         "Fallback order for Node 1: 1 0 ",
+    ]
+    numa = made(NUMA="y")
+    numa.nodes += [Node(n, 0, 0, [Zone("Normal", n * G // PAGE, 1, 1)]) for n in (2, 3)]
+    numa.nodes[1].number, numa.nodes[2].number = 1, 2
+    build_all_zonelists(numa)
+    assert said(numa)[:3] == [
+        "Fallback order for Node 0: 0 1 2 ",
+        "Fallback order for Node 1: 1 2 0 ",
+        "Fallback order for Node 2: 2 0 1 ",
     ]
 
 

@@ -44,13 +44,13 @@ def mm_init(machine: Machine, reach: Reach) -> None:
     setup_per_cpu_areas(machine, cpus, reach.goal)
     late_lists = release.has("zonelists_in_mm_core_init")
     if not late_lists:
-        build_all_zonelists(machine, cpus)
+        build_all_zonelists(machine)
     say(f"Kernel command line: {machine.params.text}")
     print_unknown_bootoptions(machine)
     setup_log_buf(machine, len(cpus))
     vfs_caches_init_early(machine)
     if late_lists:
-        build_all_zonelists(machine, cpus)
+        build_all_zonelists(machine)
     mem_debugging.page_ext_init_flatmem(machine, reach.goal)
     mem_debugging.kfence_alloc_pool(machine)
     mem_debugging.report_meminit(machine)

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from ttbr.boot.possible_cpus import PossibleCpu
 from ttbr.kernel.pageblock import pageblock_bytes
 
 if TYPE_CHECKING:
@@ -16,14 +15,14 @@ if TYPE_CHECKING:
 MOVABLE = "Movable"
 
 
-def build_all_zonelists(machine: Machine, cpus: list[PossibleCpu]) -> None:
+def build_all_zonelists(machine: Machine) -> None:
     """Fallback orders (NUMA), the count of zonelists, and how pages will be grouped."""
     config, say = machine.kernel.config, machine.log.say
     numa = config.enabled("NUMA")
     if numa:
         load: dict[int, int] = {}
         for node in machine.nodes:
-            order = _fallback_order(machine, node.number, load, cpus)
+            order = _fallback_order(machine, node.number, load)
             say(f"Fallback order for Node {node.number}: {''.join(f'{n} ' for n in order)}")
     # What zones count as managed until memblock frees their pages.
     if machine.kernel.release.has("kernel_pages_are_free_memory"):
@@ -47,23 +46,23 @@ def build_all_zonelists(machine: Machine, cpus: list[PossibleCpu]) -> None:
         say(f"Policy zone: {max(populated or names[:1], key=names.index)}")
 
 
-def _fallback_order(
-    machine: Machine, local: int, load: dict[int, int], cpus: list[PossibleCpu]
-) -> list[int]:
-    """build_zonelists(): nodes from the nearest on; one that others prefer already comes later."""
+def _fallback_order(machine: Machine, local: int, load: dict[int, int]) -> list[int]:
+    """build_zonelists(): nodes from the nearest on; one that others prefer already comes later.
+
+    No node counts as one with CPUs: even the boot CPU is put on its node's list only later
+    (arm64 smp_prepare_cpus: numa_add_cpu).
+    """
     with_memory = [node.number for node in machine.nodes if node.present]
     order: list[int] = []
     previous = local
     first = local in with_memory or not machine.kernel.release.has("fallback_skips_memoryless")
     if first:
         order.append(local)
-    online = {cpus[0].node}  # the others are not up yet
     distance = machine.node_distance
     while left := [n for n in with_memory if n not in order]:
 
         def value(node: int) -> tuple[int, int, int]:
-            penalty = (node < local) + (node in online)
-            return distance(local, node) + penalty, load.get(node, 0), node
+            return distance(local, node) + (node < local), load.get(node, 0), node
 
         best = min(left, key=value)
         if distance(local, best) != distance(local, previous):
