@@ -29,12 +29,20 @@ SEED = 1
 class Generated:
     """An image whose kernel maps ``leaves`` pages from `BASE` on at `LINEAR`.
 
-    Its tables are the first pages of memory, the root first and the others in random order. With
-    ``scattered`` the pages are in random order, too, so that no two entries make a run.
+    Its tables are the first pages of memory, the root first and the others in random order; with
+    ``adjoining``, in the order of what they map. With ``scattered`` the pages that are mapped are
+    in random order, too, so that no two entries make a run.
     """
 
     leaves: int
+    adjoining: bool = False
     scattered: bool = False
+
+    @property
+    def name(self) -> str:
+        """What it is, in words."""
+        tables = "tables adjoining" if self.adjoining else "tables anywhere"
+        return f"{self.leaves:,} leaves, {tables}" + ", pages anywhere" * self.scattered
 
     @cached_property
     def words(self) -> NDArray[np.uint64]:
@@ -44,7 +52,8 @@ class Generated:
         while len(counts) <= LEVELS:
             counts.append(-(-counts[-1] // ENTRIES))
         per_level = counts[1:][::-1]
-        place = np.append(0, 1 + random.permutation(sum(per_level) - 1))
+        others = np.arange(1, sum(per_level))
+        place = np.append(0, others if self.adjoining else random.permutation(others))
         words = np.zeros((sum(per_level), ENTRIES), np.uint64)
         first = 0
         for level, count in enumerate(per_level):

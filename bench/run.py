@@ -27,6 +27,7 @@ MI = 1 << 20
 
 def groups(large: bool) -> Iterator[Group]:
     """What is measured of generated images, by and by: each may be large."""
+    yield dump_group(Generated(MI, adjoining=True))
     for leaves in (1 << 12, 1 << 17, MI, *([64 * MI] if large else [])):
         image = Generated(leaves)
         yield dump_group(image)

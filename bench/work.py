@@ -24,7 +24,7 @@ from ttbr.recover.table_pages import find_table_pages
 FORMS = ("numpy", "numba") if compiled() else ("numpy",)
 PEER_PAGES = 1 << 15  # pages that the page-by-page peer is asked for
 LOOP_LEAVES = 1 << 20  # the most that the plain loop is asked for
-MEASURED = "TTBR_KERNELS"
+CHOICE = "TTBR_KERNELS"
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,11 +51,11 @@ def with_form(form: str, call: Callable[[], Any]) -> Callable[[], Any]:
     """The call with one form of the loops."""
 
     def run() -> Any:
-        os.environ[MEASURED] = form
+        os.environ[CHOICE] = form
         try:
             return call()
         finally:
-            del os.environ[MEASURED]
+            del os.environ[CHOICE]
 
     return run
 
@@ -102,8 +102,7 @@ def dump_group(image: Generated) -> Group:
             pages = min(image.leaves, PEER_PAGES)
             vas = [LINEAR + page * PAGE for page in range(pages)]
             works.append(Work("drgn, page by page", drgn.reader(vas), pages, 2))
-    title = f"dump of {image.leaves:,} leaves" + (", all scattered" if image.scattered else "")
-    return Group(title, "entries", works, facts)
+    return Group(f"dump: {image.name}", "entries", works, facts)
 
 
 def translate_group(image: Generated, count: int) -> Group:
@@ -126,9 +125,7 @@ def translate_group(image: Generated, count: int) -> Group:
     if rounds > 1:
         most = peak(with_form("numpy", lambda: image.space.translate_many(vas)))
         facts["peak memory"] = f"{most / count:.0f} bytes an address, 20 of them the result"
-    return Group(
-        f"{count:,} random addresses in {image.leaves:,} leaves", "addresses", works, facts
-    )
+    return Group(f"translate {count:,} random addresses: {image.name}", "addresses", works, facts)
 
 
 def reverse_group(image: Generated, count: int) -> Group:
@@ -143,12 +140,7 @@ def reverse_group(image: Generated, count: int) -> Group:
         Work(f"reverse, {form}", with_form(form, lambda: mappings.reverse_many(pas)), count)
         for form in FORMS
     ]
-    scattered = ", all scattered" if image.scattered else ""
-    return Group(
-        f"reverse of {count:,} random addresses in {image.leaves:,} leaves{scattered}",
-        "addresses",
-        works,
-    )
+    return Group(f"reverse {count:,} random addresses: {image.name}", "addresses", works)
 
 
 def scan_group(size: int) -> Group:
@@ -162,7 +154,7 @@ def scan_group(size: int) -> Group:
         Work("scan for tables", lambda: find_table_pages(memory), size, 3),
         Work("all of identification", lambda: identify(memory), size, 1),
     ]
-    return Group(f"scan of {size >> 20} MiB", "bytes", works)
+    return Group(f"scan: an image of {size >> 20} MiB", "bytes", works)
 
 
 def recording_groups(folder: Path) -> Iterator[Group]:
