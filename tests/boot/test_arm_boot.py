@@ -510,3 +510,16 @@ def test_what_is_not_covered_is_refused_in_one_line(make, text):
     with pytest.raises(InputError, match=text) as caught:
         make()
     assert "\n" not in str(caught.value)
+
+
+def test_sparse_memory_has_an_array_for_each_section() -> None:
+    """Sections of 256 MiB; their arrays come one after the other, below the limit of lowmem."""
+    made = kernel(SPARSEMEM="y", SPARSEMEM_STATIC="y")
+    machine = run(tree(memory=[(RAM, 0x3000_0000)]), made)
+    first = RAM >> 28
+    assert list(machine.sections) == [first, first + 1, first + 2]
+    assert machine.memmap_bytes == 3 * (0x1000_0000 >> 12) * 32
+    (array,) = [e for e in machine.log if e.detail.startswith("memblock_alloc_exact_nid_raw")]
+    assert array.end - array.start + 1 == machine.memmap_bytes
+    assert array.end < machine.memblock.current_limit
+    assert machine.nodes[0].mem_map is None and machine.nodes[0].present == 0x3000_0000 >> 12

@@ -42,6 +42,7 @@ def machine(banks, options="", *, arch="arm64", bootargs="", release="6.12.117",
         elfcorehdr=None,
         nodes=[],
         nr_kernel_pages=0,
+        memmap_bytes=0,
         nr_all_pages=0,
     )
 

@@ -1,5 +1,8 @@
 """Sizes of C structures by configuration."""
 
+import json
+from pathlib import Path
+
 import pytest
 
 from ttbr.kernel.config import Config
@@ -9,6 +12,9 @@ from ttbr.kernel.release import Release
 from ttbr.kernel.struct_layout import CACHELINE, TWO_WORDS, Field, Sizes
 from ttbr.kernel.structs import STRUCTS_OF_6_1, STRUCTS_OF_6_12, struct_size
 from ttbr.kernel.symbols import Symbols
+
+# What gcc 12 makes of the kernel's own headers, configured for debugging and for PREEMPT_RT.
+COMPILED = json.loads(Path(__file__).with_name("struct_sizes.json").read_text("utf-8"))
 
 
 def kernel(arch: str = "arm64", release: str = "6.12.117", **options: str) -> Kernel:
@@ -42,6 +48,14 @@ def sizes(word: int, **options: str) -> Sizes:
 )
 def test_the_procedure_call_standards(name, options, narrow, wide) -> None:
     assert (sizes(4, **options).of(name), sizes(8, **options).of(name)) == (narrow, wide)
+
+
+@pytest.mark.parametrize("name", COMPILED)
+def test_as_a_compiler_lays_them_out(name: str) -> None:
+    found = COMPILED[name]
+    made = kernel("arm64", found["release"], **found["config"])
+    sizes = {struct: struct_size(made, struct) for struct in found["sizes"]}
+    assert sizes == found["sizes"]
 
 
 def test_unknown_structures_are_not_guessed() -> None:

@@ -25,22 +25,38 @@ def alloc_node_mem_map(machine: Machine, node: Node) -> None:
     block = 1 << max_page_order(machine.kernel)
     first, behind = node.start_pfn // block * block, -(-node.end_pfn // block) * block
     size = (behind - first) * struct_size(machine.kernel, "page")
-    # memmap_alloc() jumps to memblock, so that the return address is its caller's; but not where
-    # wide addresses need more stack than it got itself.
-    function = machine.kernel.caller(
-        "memmap_alloc",
-        "alloc_node_mem_map",
-        "free_area_init_node",
-        "free_area_init",
-        tail=1 if machine.kernel.phys_bits == 32 else 0,
-    )
-    memblock = machine.memblock
-    node.mem_map = memblock.alloc_try_nid_raw(size, memblock.cache_line, function, nid=node.number)
+    callers = "alloc_node_mem_map", "free_area_init_node", "free_area_init"
+    line = machine.memblock.cache_line
+    node.mem_map = memmap_alloc(machine, size, line, callers, nid=node.number)
     if not node.mem_map:
         raise BootPanic(
             f"the kernel panics: 'Failed to allocate {size} bytes for node {node.number} "
             "memory map'"
         )
+    machine.memmap_bytes += size
+
+
+def memmap_alloc(
+    machine: Machine,
+    size: int,
+    align: int,
+    callers: tuple[str, ...],
+    *,
+    nid: int,
+    goal: int = 0,
+    exact: bool = False,
+) -> int:
+    """``memmap_alloc``: memory for struct pages, on the node and above ``goal`` if possible.
+
+    ``callers``: who calls it, as for `Kernel.caller`. ``exact``: on no other node. 0 without room.
+    """
+    kernel, memblock = machine.kernel, machine.memblock
+    # It jumps to memblock, so that the return address is its caller's; but not on arm where wide
+    # addresses need more stack than it got itself.
+    wide = kernel.arch == "arm" and kernel.phys_bits == 64
+    function = kernel.caller("memmap_alloc", *callers, tail=0 if wide else 1)
+    alloc = memblock.alloc_exact_nid_raw if exact else memblock.alloc_try_nid_raw
+    return alloc(size, align, function, start=goal, nid=nid)
 
 
 def setup_usemap(machine: Machine, node: Node, zone: Zone) -> None:

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from ttbr.boot.machine import Machine
+from ttbr.boot.mem_map import memmap_alloc
 from ttbr.boot.numa import early_pfn_to_nid
 from ttbr.boot.regions import BootPanic
 from ttbr.kernel.pageblock import pageblock_bytes
@@ -44,7 +45,8 @@ class SparseBuffer:
     @classmethod
     def of(cls, machine: Machine, size: int, align: int, goal: int, nid: int) -> SparseBuffer:
         """``sparse_buffer_init``: ``size`` bytes on the node, above ``goal`` if possible."""
-        found = memmap_alloc(machine, size, align, goal, nid, exact=True)
+        callers = "sparse_buffer_init", "sparse_init_nid", "sparse_init"
+        found = memmap_alloc(machine, size, align, callers, nid=nid, goal=goal, exact=True)
         return cls(machine, found, found + size if found else 0)
 
     def alloc(self, size: int) -> int:
@@ -102,8 +104,9 @@ class SectionArrays:
     def populate(self, section: int, nid: int, buffer: SparseBuffer) -> None:
         """From the buffer, or an allocation of its own; `BootPanic` if there is no memory."""
         size = self.section_map_size()
+        callers = "__populate_section_memmap", "sparse_init_nid", "sparse_init"
         found = buffer.alloc(size) or memmap_alloc(
-            self.machine, size, size, self.goal, nid, exact=False
+            self.machine, size, size, callers, nid=nid, goal=self.goal
         )
         if not found:
             raise BootPanic(
@@ -112,14 +115,6 @@ class SectionArrays:
             )
         self.arrays[section] = found
         self.machine.memmap_bytes += size
-
-
-def memmap_alloc(
-    machine: Machine, size: int, align: int, goal: int, nid: int, *, exact: bool
-) -> int:
-    """``memmap_alloc``: memory for struct pages."""
-    alloc = machine.memblock.alloc_exact_nid_raw if exact else machine.memblock.alloc_try_nid_raw
-    return alloc(size, align, "memmap_alloc", start=goal, nid=nid)
 
 
 def sparse_init(machine: Machine, maps: MapPopulator, *, physmem_bits: int, goal: int) -> None:

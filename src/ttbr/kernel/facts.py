@@ -41,7 +41,12 @@ SYMBOLS: tuple[str, ...] = (
     *("alloc_reserved_mem_array", "numa_init", "numa_alloc_distance", "numa_free_distance"),
     *("numa_reset_distance", "memblocks_present", "sparse_index_init", "sparse_index_alloc"),
     *("sparse_init_nid", "sparse_early_usemaps_alloc_pgdat_section", "sparse_buffer_init"),
-    *("sparse_buffer_fini", "sparse_buffer_free", "sparse_buffer_alloc"),
+    *(
+        "sparse_buffer_fini",
+        "sparse_buffer_free",
+        "sparse_buffer_alloc",
+        "__populate_section_memmap",
+    ),
     *("__earlyonly_bootmem_alloc", "request_standard_resources", "reserve_crashkernel_low"),
     *("vmemmap_alloc_block", "contig_page_data"),
     # start_kernel() behind setup_arch(): per-CPU data, the parts of the image in the line about

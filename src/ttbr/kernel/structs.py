@@ -328,7 +328,9 @@ def _page_extensions(kernel: Kernel) -> int:
 
 
 def section_shift(kernel: Kernel) -> int:
-    """SECTION_SIZE_BITS of arm64: log2 of the bytes of a section of sparse memory."""
+    """SECTION_SIZE_BITS: log2 of the bytes of a section of sparse memory (asm/sparsemem.h)."""
+    if kernel.arch == "arm":
+        return 28
     return 29 if kernel.page_size == 1 << 16 else 27
 
 

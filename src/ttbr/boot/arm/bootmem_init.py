@@ -8,12 +8,16 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from ttbr.boot.arm.memblock_init import arm_dma_limit
+from ttbr.boot.sparse import SectionArrays, sparse_init
 from ttbr.boot.zones import DMA, HIGHMEM, NORMAL, free_area_init
-from ttbr.errors import InputError
 from ttbr.kernel.arm_layout import PAGE_SHIFT
+from ttbr.kernel.structs import section_shift
 
 if TYPE_CHECKING:
     from ttbr.boot.arm.state import ArmBoot
+
+MAX_PHYSMEM_BITS = 36
+LAST = 0xFFFF_FFFF
 
 
 def bootmem_init(boot: ArmBoot) -> None:
@@ -22,8 +26,17 @@ def bootmem_init(boot: ArmBoot) -> None:
     if boot.config.enabled("MEMTEST") and boot.machine.params.given("memtest"):
         boot.unknown("memtest=: the lines that the memory test prints, and RAM that fails it")
     if boot.config.enabled("SPARSEMEM"):
-        raise InputError("a 32-bit ARM kernel with SPARSEMEM is not covered")
+        goal = max_dma_address(boot)
+        arrays = SectionArrays(boot.machine, goal)
+        sparse_init(boot.machine, arrays, physmem_bits=MAX_PHYSMEM_BITS, goal=goal)
     zone_sizes_init(boot)
+
+
+def max_dma_address(boot: ArmBoot) -> int:
+    """MAX_DMA_ADDRESS as a physical one: behind the DMA zone, or of the last virtual address."""
+    size = boot.mdesc.zone_size(boot.config) if boot.config.enabled("ZONE_DMA") else 0
+    virtual = boot.layout.page_offset + size if size else LAST
+    return (virtual - boot.layout.page_offset + boot.phys_offset) & boot.memblock.address_max
 
 
 def zone_sizes_init(boot: ArmBoot) -> None:
@@ -34,4 +47,6 @@ def zone_sizes_init(boot: ArmBoot) -> None:
         NORMAL: max_low,
         HIGHMEM: boot.memblock.end_of_dram() >> PAGE_SHIFT,
     }
-    free_area_init(boot.machine, ends)
+    section = 1 << section_shift(boot.machine.kernel)
+    sparse = boot.config.enabled("SPARSEMEM")
+    free_area_init(boot.machine, ends, section_bytes=section if sparse else None)
