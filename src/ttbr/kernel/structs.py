@@ -69,7 +69,6 @@ _DEVICE_TREE: dict[str, Struct] = {
     ),
     "alias_prop": (F("list_head"), F("ptr", 2), F("int")),
     "resource": (F("phys", 2), F("ptr"), F("long", 2), F("ptr", 3)),
-    "reserved_mem": (F("ptr"), F("long"), F("ptr"), F("phys", 2), F("ptr")),
 }
 
 _MEMORY: dict[str, Struct] = {
@@ -179,6 +178,7 @@ _PAGE_OWNER: Struct = (F("short", 2), F("int", 3), F("u64", 2), F("u8", 16), F("
 _KOBJECT: Struct = (F("ptr"), F("list_head"), F("ptr", 4), F("int"))
 _RELEASE = F("delayed_work", when="DEBUG_KOBJECT_RELEASE")
 _OLD: dict[str, Struct] = {
+    "reserved_mem": (F("ptr"), F("long", 2), F("ptr"), F("phys", 2), F("ptr")),
     "pcpu_chunk": (
         *(*_CHUNK_START, F("ptr", 2), *_CHUNK_MIDDLE),
         *(F("ptr", when="MEMCG_KMEM"), *_CHUNK_END),
@@ -212,6 +212,7 @@ _OLD: dict[str, Struct] = {
 }
 
 _NEW: dict[str, Struct] = {
+    "reserved_mem": (F("ptr"), F("long"), F("ptr"), F("phys", 2), F("ptr")),
     "pcpu_chunk": (
         *(*_CHUNK_START, F("ptr"), F(CACHELINE), F("ptr"), *_CHUNK_MIDDLE),
         *(F("ptr", when="MEMCG|MEM_ALLOC_PROFILING"), *_CHUNK_END),
