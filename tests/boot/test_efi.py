@@ -189,12 +189,14 @@ def test_what_is_not_known_is_said() -> None:
 
 def test_a_stubs_tree_without_a_map_is_refused() -> None:
     names = ("system-table", "mmap-start", "mmap-size", "mmap-desc-size", "mmap-desc-ver")
-    found = {f"linux,uefi-{name}": bytes(8) for name in (*names, "secure-boot")}
+    found = {f"linux,uefi-{name}": bytes([1] * 8) for name in (*names, "secure-boot")}
     tree = made.tree([(RAM, 512 * M)], **found)
     with pytest.raises(InputError, match="--efi-memmap"):
         made.run(made.kernel("6.12.117", 12, 48, EFI="y"), tree)
-    # A kernel without EFI, or a tree that lacks a property, makes it an ordinary boot.
+    # A kernel without EFI, no system table, or a lack of a property make it an ordinary boot.
     made.run(made.kernel("6.12.117", 12, 48), tree, stop="fixmap")
+    none = made.tree([(RAM, 512 * M)], **{**found, "linux,uefi-system-table": bytes(8)})
+    made.run(made.kernel("6.12.117", 12, 48, EFI="y"), none, stop="fixmap")
     del found["linux,uefi-secure-boot"]
     machine = made.run(
         made.kernel("6.12.117", 12, 48, EFI="y"), made.tree([(RAM, 512 * M)], **found)
@@ -399,3 +401,27 @@ def test_an_array_that_was_never_used(release: str, entry: bool) -> None:
     empty = " memory[0x0]\t[0x0000000000000000-0xffffffffffffffff], 0x0000000000000000 bytes"
     assert lines[at] == f" memory.cnt  = {int(entry):#x}"
     assert (lines[at + 1] == f"{empty} on node 0 flags: 0x0") == entry
+
+
+def stubs_tree(at: int, length: int, stride: int = 48) -> bytes:
+    """A tree as the kernel of a running machine has it."""
+    values = {
+        **{"system-table": bytes([1] * 8), "mmap-start": at.to_bytes(8, "big")},
+        **{"mmap-size": length.to_bytes(4, "big"), "mmap-desc-size": stride.to_bytes(4, "big")},
+        **{"mmap-desc-ver": b"\0\0\0\1", "secure-boot": b"\0\0\0\2"},
+    }
+    return made.tree([], "nokaslr", **{f"linux,uefi-{name}": v for name, v in values.items()})
+
+
+def test_a_running_machines_tree_says_where_the_map_lies() -> None:
+    at = RAM + 300 * M + 0x40
+    machine = run(MAIN, entry("Boot Data", RAM + 512 * M, M), tree=stubs_tree(at, 96), memmap=None)
+    assert reserved(machine, at, 1)
+    assert not any("memory map" in text for text in machine.unknowns)
+    machine = run(MAIN, tree=stubs_tree(at, 96), memmap=None)
+    assert any("are they of one boot?" in text for text in machine.unknowns)
+    # The kernel goes by the tree.
+    machine = run(MAIN, tree=stubs_tree(at, 48), memmap=RAM + 256 * M)
+    assert reserved(machine, at, 1)
+    assert not reserved(machine, RAM + 256 * M, 4096)
+    assert any("are they of one boot?" in text for text in machine.unknowns)

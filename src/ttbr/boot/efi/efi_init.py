@@ -47,12 +47,14 @@ PARAMETERS = {
 and how many digits it shows."""
 ESRT_KINDS = (BOOT_DATA, RUNTIME_DATA, ACPI_RECLAIM, ACPI_NVS)
 ESRT_KINDS_OLD = (BOOT_DATA, RUNTIME_DATA)
+NOT_KNOWN = (1 << 64) - 1  # what the stub, too, puts for an address that is still to come
 EARLY_MAP_LIMIT = 256 << 10  # bytes that one slot of early_memremap holds
 
 
 def efi_init(machine: Machine) -> None:
     """``efi_init``: nothing where the tree names no system table; `InputError` without a map."""
-    if not machine.kernel.config.enabled("EFI") or not _parameters(machine):
+    said = _parameters(machine) if machine.kernel.config.enabled("EFI") else None
+    if said is None or not said[SYSTEM_TABLE]:
         return
     firmware = machine.board.firmware
     if firmware is None:
@@ -78,31 +80,32 @@ def efi_init(machine: Machine) -> None:
         for base, size in firmware.table("MOKvar"):
             if (found := _lookup(firmware, base)) and found.kind == BOOT_DATA:
                 _mem_reserve(machine, base, size)
-    _reserve_memmap(machine, firmware)
+    _reserve_memmap(machine, firmware, said)
     if _draws_early(machine):
         for base, size in firmware.table("framebuffer"):
             if machine.memblock.is_map_memory(base):
                 machine.memblock.mark_nomap(base, size, "efi_init")
 
 
-def _parameters(machine: Machine) -> bool:
-    """``efi_get_fdt_params``: whether the tree has all that belongs to a boot through UEFI."""
+def _parameters(machine: Machine) -> dict[str, int] | None:
+    """``efi_get_fdt_params``: what the tree says of the firmware; None unless it says all."""
     chosen = machine.tree.find("/chosen")
     if chosen is None or chosen.prop(SYSTEM_TABLE) is None:
         machine.log.say("efi: UEFI not found.")
-        return False
+        return None
     debug = _debug(machine)
     if debug:
         machine.log.say("efi: Getting UEFI parameters from /chosen in DT:")
+    values: dict[str, int] = {}
     for name, (words, digits) in PARAMETERS.items():
         found = chosen.prop(name)
         if found is None:
             machine.log.say(f"efi: Can't find property '{name}' in DT!")
-            return False
+            return None
+        values[name] = int.from_bytes(found.data[: 4 if len(found.data) == 4 else 8], "big")
         if debug:
-            value = int.from_bytes(found.data[: 4 if len(found.data) == 4 else 8], "big")
-            machine.log.say(f"efi:   {words:21}: 0x{value:0{digits}x}")
-    return True
+            machine.log.say(f"efi:   {words:21}: 0x{values[name]:0{digits}x}")
+    return values
 
 
 def _debug(machine: Machine) -> bool:
@@ -193,18 +196,24 @@ def _mem_reserve(machine: Machine, base: int, size: int) -> None:
         machine.memblock.reserve(base, size, "efi_mem_reserve")
 
 
-def _reserve_memmap(machine: Machine, firmware: Firmware) -> None:
-    """Keep the pages that the map itself lies in."""
-    if firmware.memmap is None:
+def _reserve_memmap(machine: Machine, firmware: Firmware, said: dict[str, int]) -> None:
+    """Keep the pages that the map itself lies in, which the tree names."""
+    at, length, stride = said[MEMMAP], said[MEMMAP_SIZE], said[DESCRIPTOR_SIZE]
+    if length != len(firmware.memory_map) * stride or firmware.memmap not in (None, at):
+        machine.unknowns.append(
+            f"the tree tells of another memory map than the one that was given: {length} bytes at "
+            f"{at:#x}, {stride} for each of {len(firmware.memory_map)} ranges: are they of one "
+            "boot?"
+        )
+    if at == NOT_KNOWN:
         machine.unknowns.append(
             "where the firmware's memory map lies is not known: its pages are not among the "
             "reserved ones (Linux's own stub puts it into ACPI reclaim memory, reserved anyway)"
         )
         return
     page = machine.kernel.page_size
-    start = firmware.memmap // page * page
-    size = -(-(firmware.memmap_size + firmware.memmap % page) // page) * page
-    machine.memblock.reserve(start, size, "efi_init")
+    size = -(-(length + at % page) // page) * page
+    machine.memblock.reserve(at // page * page, size, "efi_init")
 
 
 def _draws_early(machine: Machine) -> bool:

@@ -10,6 +10,7 @@ from ttbr.boot.efi.efi_init import (
     DESCRIPTOR_VERSION,
     MEMMAP,
     MEMMAP_SIZE,
+    NOT_KNOWN,
     SECURE_BOOT,
     SYSTEM_TABLE,
 )
@@ -17,7 +18,6 @@ from ttbr.boot.efi.firmware import Firmware
 from ttbr.boot.fdt import DeviceTree
 from ttbr.boot.fdt_edit import as_by_stub
 
-NOT_KNOWN = (1 << 64) - 1
 SECURE_BOOT_DISABLED = 2
 
 
