@@ -6,6 +6,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import overload
 
+RUNNING = "running"
+"""The stage of messages that the kernel prints when the page allocator is long in charge."""
 PRINTED = frozenset(
     {"memblock_add", "memblock_add_node", "memblock_remove", "memblock_reserve"}
     | {"memblock_phys_free"}
@@ -73,9 +75,12 @@ class EventLog(Sequence[Event]):
         logged = self.printing and kind in PRINTED
         self._events.append(Event(kind, start, end, function, self.stage, logged, detail))
 
-    def say(self, text: str, *, unknown: str = "") -> None:
-        """Append a message that the kernel prints; ``unknown``: see `Message`."""
-        self.messages.append(Message(text, self.stage, len(self._events), unknown))
+    def say(self, text: str, *, unknown: str = "", stage: str | None = None) -> None:
+        """Append a message that the kernel prints.
+
+        ``unknown``: see `Message`. ``stage``: when it is printed, if that is later than now.
+        """
+        self.messages.append(Message(text, stage or self.stage, len(self._events), unknown))
 
     def in_order(self) -> Iterator[Event | Message]:
         """Events and messages together, as they came."""

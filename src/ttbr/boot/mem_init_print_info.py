@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from ttbr.boot.events import RUNNING
 from ttbr.boot.free_all import HandOver
 
 if TYPE_CHECKING:
@@ -37,6 +38,7 @@ def mem_init_print_info(machine: Machine, got: HandOver) -> None:
         unknown=f"what is free when the kernel is up: at most {got.totalram * page // K}K"
         if late
         else "",
+        stage=RUNNING if late else None,
     )
 
 

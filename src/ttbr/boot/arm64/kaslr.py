@@ -9,6 +9,7 @@ from __future__ import annotations
 from ttbr.boot.arm64.feature_override import kaslr_disabled
 from ttbr.boot.arm64.registers import RNDR
 from ttbr.boot.arm64.state import MIN_KIMG_ALIGN, Arm64, bootargs
+from ttbr.boot.events import RUNNING
 from ttbr.errors import InputError
 
 SEED_SIZE = 8
@@ -96,11 +97,12 @@ def report(state: Arm64) -> None:
         return
     early = machine.kernel.release.has("arm64_early_map_in_c")
     if _refused(state):
-        machine.log.say("KASLR disabled on command line")
+        text = "KASLR disabled on command line"
     elif state.kaslr_offset < (MIN_KIMG_ALIGN if early else 1):
-        machine.log.say("KASLR disabled due to lack of seed")
+        text = "KASLR disabled due to lack of seed"
     else:
-        machine.log.say("KASLR enabled")
+        text = "KASLR enabled"
+    machine.log.say(text, stage=None if early else RUNNING)
 
 
 def uses_non_global(state: Arm64) -> bool:
