@@ -80,15 +80,16 @@ class Machine:
     ``registers``, ``roots`` and the fields below them are what the stages fill: registers by
     architectural name, root tables (physical addresses) by symbol. ``dtb`` is the physical
     address of ``tree``, ``initrd`` (start, size) or None once it is dropped, ``elfcorehdr``
-    likewise. ``crash_areas``: (start, size) of what crashkernel= got. ``nodes`` are the memory
-    nodes and their zones, ``sections`` those of sparse memory (number → node), ``memmap_bytes``
-    the memory of all struct pages; ``nr_kernel_pages`` and ``nr_all_pages`` what
-    free_area_init() counts for the sizes of hash tables, ``distances`` those of the tree between
-    nodes. ``command_line`` is what the kernel parses, known after the tree was scanned.
-    ``kaslr_offset`` and ``memstart`` are what was observed of arm64's KASLR (None: nothing).
-    ``phys_offset``: the physical address that arm maps at PAGE_OFFSET. ``page_offset``,
-    ``markers`` and ``symbols`` (run-time virtual addresses) go into the images. ``arch_state``
-    belongs to the architecture's stages. ``handed_over`` is what the page allocator got.
+    likewise. ``crash_areas``: (start, size) of what crashkernel= got, ``kfence_pool`` of KFENCE's
+    pool. ``nodes`` are the memory nodes and their zones, ``sections`` those of sparse memory
+    (number → node), ``memmap_bytes`` the memory of all struct pages; ``nr_kernel_pages`` and
+    ``nr_all_pages`` what free_area_init() counts for the sizes of hash tables, ``distances``
+    those of the tree between nodes. ``command_line`` is what the kernel parses, known after the
+    tree was scanned. ``kaslr_offset`` and ``memstart`` are what was observed of arm64's KASLR
+    (None: nothing). ``phys_offset``: the physical address that arm maps at PAGE_OFFSET.
+    ``page_offset``, ``markers`` and ``symbols`` (run-time virtual addresses) go into the images.
+    ``arch_state`` belongs to the architecture's stages. ``handed_over`` is what the page
+    allocator got.
     """
 
     board: Board
@@ -119,6 +120,7 @@ class Machine:
     nr_kernel_pages: int = 0
     nr_all_pages: int = 0
     crash_areas: list[tuple[int, int]] = field(default_factory=list)
+    kfence_pool: tuple[int, int] | None = None
     page_offset: int | None = None
     markers: list[tuple[int, str]] = field(default_factory=list)
     symbols: dict[str, int] = field(default_factory=dict)

@@ -105,19 +105,20 @@ def kfence_alloc_pool(machine: Machine) -> None:
     objects = config.integer("KFENCE_NUM_OBJECTS", KFENCE_OBJECTS)
     metadata = kernel.release.has("kfence_metadata_from_memblock")
     function = "kfence_alloc_pool_and_metadata" if metadata else "kfence_alloc_pool"
-    pool, size = 0, (objects + 1) * 2 * page
-    if kernel.arch != "arm64" or not config.integer("KFENCE_SAMPLE_INTERVAL", 0):
+    if machine.kfence_pool is None:
+        size = (objects + 1) * 2 * page
         pool = memblock.alloc_try_nid(size, page, function)
         if not pool:
             machine.log.say("kfence: failed to allocate pool")
             return
+        machine.kfence_pool = pool, size
     if not metadata:
         return
     described = -(-struct_size(kernel, "kfence_metadata") * objects // page) * page
     if not memblock.alloc_try_nid(described, page, function):
         machine.log.say("kfence: failed to allocate metadata")
-        if pool:
-            memblock.free(pool, size, function)
+        memblock.free(*machine.kfence_pool, function)
+        machine.kfence_pool = None
 
 
 def _kfence_interval(machine: Machine) -> int:

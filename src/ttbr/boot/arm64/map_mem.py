@@ -111,4 +111,5 @@ def _kfence_alloc_pool(state: Arm64) -> tuple[int, int] | None:
         machine.log.say("failed to allocate kfence pool")
         return None
     machine.memblock.mark_nomap(start, size, function)
+    machine.kfence_pool = start, size
     return start, size
