@@ -392,6 +392,13 @@ def test_omap_steals_memory_and_maps_the_barrier_strongly_ordered():
     assert sections(machine, 0xFE60_0000, 0xFE70_0000) == {0xFE60_0000: RAM + 254 * M | 0x10412}
 
 
+def test_omap_steals_a_section_for_secure_ram_which_is_2m_with_lpae():
+    # as Debian's armmp-lpae kernel of 6.1 did under QEMU
+    options = {"ARCH_OMAP3": "y", "OMAP_INTERCONNECT_BARRIER": "y", "ARM_LPAE": "y"}
+    machine = run(tree("ti,omap3", cpu="arm,cortex-a15"), kernel(**options))
+    assert machine.memblock.end_of_dram() == RAM + 253 * M
+
+
 def test_exynos_counts_eight_entries_of_memory():
     entries = tuple((RAM + index * 32 * M, 32 * M) for index in range(9))
     board = tree("samsung,exynos5", memory=entries)
@@ -523,3 +530,31 @@ def test_sparse_memory_has_an_array_for_each_section() -> None:
     assert array.end - array.start + 1 == machine.memmap_bytes
     assert array.end < machine.memblock.current_limit
     assert machine.nodes[0].mem_map is None and machine.nodes[0].present == 0x3000_0000 >> 12
+
+
+def allocations(machine, function):
+    return [(e.start, e.end - e.start + 1) for e in machine.log if e.detail.endswith(function)]
+
+
+def test_sections_of_sparse_memory_have_their_own_struct_pages():
+    banks = ((RAM, 256 * M), (0xA000_0000, 128 * M))
+    machine = run(tree(memory=banks), kernel(SPARSEMEM="y", SPARSEMEM_STATIC="y"))
+    sections = allocations(machine, "memmap_alloc")
+    # one buffer for two sections of 65536 pages, 32 bytes each; the hole has no section
+    assert [size for _, size in sections] == [2 * 2 * M]
+    assert sections[0][0] % (2 * M) == 0
+    (node,) = machine.nodes
+    assert node.mem_map is None and node.zones[0].usemap is None
+    assert node.zones[0].present == 384 * M // 4096
+
+
+def test_struct_pages_of_36_bytes_align_sections_as_the_kernel_does():
+    banks = ((RAM, 512 * M),)
+    machine = run(tree(memory=banks), kernel(SPARSEMEM="y", SPARSEMEM_STATIC="y", MEMCG="y"))
+    size = 65536 * 36
+    ((buffer, length),) = allocations(machine, "memmap_alloc")[:1]
+    assert length == 2 * size
+    # memblock aligns by masks, which is no alignment for this size; the buffer's parts by division
+    assert buffer == buffer & ~(size - 1)
+    arrays = [event for event in machine.log if event.kind == "memblock_phys_free"]
+    assert arrays, "what is skipped for the alignment is given back"

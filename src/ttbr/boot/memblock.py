@@ -298,7 +298,10 @@ class Memblock:
         return 0
 
     def find_in_range(self, size: int, align: int, start: int, end: int, nid: int = NO_NODE) -> int:
-        """``memblock_find_in_range_node``: where ``size`` bytes fit into [start, end), or 0."""
+        """``memblock_find_in_range_node``: where ``size`` bytes fit into [start, end), or 0.
+
+        As the kernel does, it aligns by masks, also to what is no power of two.
+        """
         if end in (ACCESSIBLE, NOLEAKTRACE):
             end = self.current_limit
         start = max(start, self.page_size)  # the first page is never given away
@@ -306,7 +309,7 @@ class Memblock:
         if self.bottom_up:
             for base, behind in self.free_ranges(nid):
                 low, high = _clamp(base, start, end), _clamp(behind, start, end)
-                candidate = -(-low // align) * align
+                candidate = ((low - 1) | (align - 1)) + 1
                 if candidate < high and high - candidate >= size:
                     return candidate
             return 0
@@ -314,7 +317,7 @@ class Memblock:
             low, high = _clamp(base, start, end), _clamp(behind, start, end)
             if high < size:
                 continue
-            candidate = (high - size) // align * align
+            candidate = (high - size) & ~(align - 1)
             if candidate >= low:
                 return candidate
         return 0

@@ -52,9 +52,10 @@ class SparseBuffer:
     def alloc(self, size: int) -> int:
         """``sparse_buffer_alloc``: the next ``size`` bytes, aligned to as much; 0 if none are left.
 
-        What is skipped for the alignment is given back.
+        What is skipped for the alignment, which is that of the virtual address, is given back.
         """
-        start = -(-self.at // size) * size
+        bias = _linear_bias(self.machine)
+        start = -(-(self.at + bias) // size) * size - bias
         if not self.at or start + size > self.end:
             return 0
         if start > self.at:
@@ -80,6 +81,13 @@ class SparseBuffer:
     def _free(self, end: int, *callers: str) -> None:
         function = self.machine.kernel.caller("sparse_buffer_free", *callers)
         self.machine.memblock.free(self.at, end - self.at, function)
+
+
+def _linear_bias(machine: Machine) -> int:
+    """From physical to virtual addresses, where that is not a multiple of every size asked for."""
+    if machine.kernel.arch != "arm" or machine.page_offset is None:
+        return 0
+    return machine.page_offset - machine.phys_offset
 
 
 @dataclass(slots=True)

@@ -31,8 +31,9 @@ def arm_memblock_steal(boot: ArmBoot, size: int, align: int, function: str) -> i
 
 
 def omap_reserve(boot: ArmBoot) -> None:
-    """A megabyte for secure RAM's contents (88 KiB) and one for the interconnect barrier."""
-    arm_memblock_steal(boot, M, M, "omap_secure_ram_reserve_memblock")
+    """A section for secure RAM's contents (88 KiB), a megabyte for the interconnect barrier."""
+    section = boot.layout.section_size
+    arm_memblock_steal(boot, section, section, "omap_secure_ram_reserve_memblock")
     if boot.config.enabled("OMAP_INTERCONNECT_BARRIER"):
         boot.dram_barrier = arm_memblock_steal(boot, M, M, "omap_barrier_reserve_memblock")
 

@@ -1,13 +1,13 @@
 """What arm's part of mm_init() adds: bounce buffers of LPAE kernels.
 
-Source: arch/arm/mm/init.c: mem_init; arch/arm/include/asm/dma.h: MAX_DMA_ADDRESS;
-include/linux/memblock.h: ARCH_LOW_ADDRESS_LIMIT.
+Source: arch/arm/mm/init.c: mem_init; include/linux/memblock.h: ARCH_LOW_ADDRESS_LIMIT.
 """
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from ttbr.boot.arm.bootmem_init import max_dma_address
 from ttbr.boot.arm.memblock_init import arm_dma_limit
 from ttbr.boot.mm_init import Reach, mm_init
 from ttbr.kernel.arm_layout import PAGE_SHIFT
@@ -22,16 +22,8 @@ LAST = 0xFFFF_FFFF
 def hand_over(boot: ArmBoot) -> None:
     """start_kernel() behind setup_arch() until the page allocator has all memory."""
     mm_init(
-        boot.machine, Reach(_max_dma_address(boot), lambda pool, cpus: _swiotlb(boot, pool, cpus))
+        boot.machine, Reach(max_dma_address(boot), lambda pool, cpus: _swiotlb(boot, pool, cpus))
     )
-
-
-def _max_dma_address(boot: ArmBoot) -> int:
-    """Where the DMA zone of a machine that has one ends; else the end of virtual addresses."""
-    limit = arm_dma_limit(boot)
-    if limit < LAST:
-        return limit + 1
-    return (LAST - boot.layout.page_offset + boot.machine.phys_offset) & LAST
 
 
 def _swiotlb(boot: ArmBoot, pool: Swiotlb, cpus: int) -> None:
