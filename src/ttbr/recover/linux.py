@@ -40,6 +40,7 @@ _IMAGE = 96 << 20  # bytes of a kernel's image that are looked at where its end 
 _LARGEST_IMAGE = 256 << 20
 _MODULES = 16 << 20  # below the kernel's half of 32-bit ARM (asm/memory.h: TASK_SIZE)
 _TEXT = ("_text", "_stext", "stext")
+_MOST_NOTES = 16  # places with a vmcoreinfo that are looked at
 _NOTE_SYMBOLS = ("vmcoreinfo_data",)
 
 
@@ -191,7 +192,11 @@ class Linux:
             info = parse(data or b"")
             if info.page_size is not None:
                 return info
-        return next((info for _, info in islice(find_all(self.image.memory), 1)), VmcoreInfo())
+        text = self._own_symbols.every("_stext")
+        notes = [info for _, info in islice(find_all(self.image.memory), _MOST_NOTES)]
+        # Copies can be cut short, and another kernel's note can lie about.
+        own = [info for info in notes if not text or info.symbols.get("_stext") in text]
+        return max(own, key=lambda info: len(info.entries), default=VmcoreInfo())
 
     @cached_property
     def release(self) -> Release | None:
@@ -248,17 +253,16 @@ class Linux:
             name: self.layouts.offset(*name.split("."))
             for name in ("pglist_data.node_zones", "pglist_data.node_id")
         }
+        info = self.vmcoreinfo
+        size, spanned = info.sizes.get("zone"), info.offsets.get("zone.spanned_pages")
         pgdat = None
         if self.types is not None:
+            size = self.types.size("zone")
+            spanned = self.layouts.offset("zone", "spanned_pages")
             pgdat = self.layouts.offset("zone", "zone_pgdat")
-        return find_nodes(
-            self.memory,
-            self.image_data[1],
-            self.symbol("node_data"),
-            offsets,
-            pgdat,
-            self.layouts.size("zone") or 0,
-        )
+        table = self.symbol("node_data")
+        image = self.image_data[1]
+        return find_nodes(self.memory, image, table, offsets, pgdat, size or 0, spanned)
 
     @cached_property
     def init_task(self) -> int | None:

@@ -184,17 +184,35 @@ def _counters(
 
 
 def _asid(rows: NDArray[np.uint8], generation: int | None, found: dict[str, Finding[int]]) -> None:
-    """context.id: 64 bits, of which those above the ASID's are at most asid_generation's."""
-    if generation is None or generation == 0:
+    """context.id: 64 bits, of which those above the ASID's count generations.
+
+    Where asid_generation is not known, all generations have to be one or two in a row.
+    """
+    behind = found.get("env_end")
+    if behind is None:
         return
     longs = rows.view("<u8")
-    one = generation & -generation  # at least one ASID's worth; ASIDs are below
-    bits = np.uint64(16 if one >= 1 << 16 else 8)
-    upper = longs >> bits
-    most = np.uint64(generation) >> bits
-    plausible = (upper > 0) & (upper <= most) & (longs & np.uint64((1 << int(bits)) - 1) > 0)
-    for column in np.flatnonzero(plausible.all(axis=0)).tolist():
-        values = longs[:, column]
-        if len(np.unique(values)) == len(values):
-            found["context.id"] = likely(8 * column, "different numbers below asid_generation")
+    columns = np.arange(longs.shape[1])
+    for bits in (16, 8):  # asm/mmu.h: an ASID has 16 or 8 bits, and a generation starts above
+        if generation is not None and generation % (1 << bits):
+            continue
+        count = longs >> np.uint64(bits)
+        asid = longs & np.uint64((1 << bits) - 1)
+        fits = (count > 0) & (count < 1 << 40) & (asid > 0)
+        if generation is not None:
+            fits &= count <= np.uint64(generation >> bits)
+        spread = count.max(axis=0) - count.min(axis=0)
+        known = fits.all(axis=0) & (8 * columns > behind.value)
+        if generation is None:
+            known &= spread <= 1
+        different = [
+            column
+            for column in np.flatnonzero(known).tolist()
+            if len(np.unique(longs[:, column])) == len(longs)
+        ]
+        if len(different) == 1 or (different and generation is not None):
+            text = "different numbers of " + (
+                "one or two generations" if generation is None else "at most asid_generation"
+            )
+            found["context.id"] = likely(8 * different[0], text)
             return

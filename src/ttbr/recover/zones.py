@@ -14,6 +14,7 @@ from ttbr.recover.virtual_memory import VirtualMemory
 NAMES = ("DMA", "DMA32", "Normal", "HighMem", "Movable", "Device")
 WATERMARKS = ("min", "low", "high")
 _MOST_NODES = 1024
+_MOST_PAGES = 1 << 40
 _MOST_ZONES = 8
 _LEAST_ZONES = 2  # every kernel has Normal and Movable
 _NEAR = 256  # bytes of a zone before the pointer to its node, at most
@@ -77,14 +78,16 @@ def find_nodes(
     offsets: Mapping[str, int | None],
     pgdat: int | None,
     zone_size: int,
+    spanned: int | None,
 ) -> list[int]:
     """The nodes that node_data lists, or without that symbol those that the image points to.
 
     ``table``: the address of node_data. ``pgdat``: where in a zone the pointer to its node is, if
-    known; a node is what its first zones, of ``zone_size`` bytes, point back to.
+    known; a node is what its first zones, of ``zone_size`` bytes, point back to. ``spanned``: where
+    spanned_pages is, between fewer managed and present pages.
     """
     zones, number = offsets.get("pglist_data.node_zones"), offsets.get("pglist_data.node_id")
-    if zones is None or number is None or not zone_size:
+    if zones is None or number is None or not zone_size or spanned is None:
         return []
     word = kernel.word
     if table is not None:
@@ -105,6 +108,11 @@ def find_nodes(
             place = left + np.uint64(zones + zone * zone_size + at)
             back, there = kernel.words(place, 1, word)
             left = left[there & (back[:, 0] == left)]
+            place = left + np.uint64(zones + zone * zone_size + spanned - word)
+            pages, _ = kernel.words(place, 3, word)
+            managed, all_pages, present = pages.T
+            sound = (managed <= present) & (present <= all_pages) & (all_pages < _MOST_PAGES)
+            left = left[sound]
         ids, known = kernel.words(left + np.uint64(number), 1, 4)
         fits = known & (ids[:, 0] < _MOST_NODES)
         for node, own in zip(left[fits].tolist(), ids[fits, 0].tolist(), strict=True):
