@@ -532,14 +532,14 @@ def test_sparse_memory_has_an_array_for_each_section() -> None:
     assert machine.nodes[0].mem_map is None and machine.nodes[0].present == 0x3000_0000 >> 12
 
 
-def allocations(machine, function):
-    return [(e.start, e.end - e.start + 1) for e in machine.log if e.detail.endswith(function)]
+def allocations(machine, request):
+    return [(e.start, e.end - e.start + 1) for e in machine.log if e.detail.startswith(request)]
 
 
 def test_sections_of_sparse_memory_have_their_own_struct_pages():
     banks = ((RAM, 256 * M), (0xA000_0000, 128 * M))
     machine = run(tree(memory=banks), kernel(SPARSEMEM="y", SPARSEMEM_STATIC="y"))
-    sections = allocations(machine, "memmap_alloc")
+    sections = allocations(machine, "memblock_alloc_exact_nid_raw")
     # one buffer for two sections of 65536 pages, 32 bytes each; the hole has no section
     assert [size for _, size in sections] == [2 * 2 * M]
     assert sections[0][0] % (2 * M) == 0
@@ -552,7 +552,7 @@ def test_struct_pages_of_36_bytes_align_sections_as_the_kernel_does():
     banks = ((RAM, 512 * M),)
     machine = run(tree(memory=banks), kernel(SPARSEMEM="y", SPARSEMEM_STATIC="y", MEMCG="y"))
     size = 65536 * 36
-    ((buffer, length),) = allocations(machine, "memmap_alloc")[:1]
+    ((buffer, length),) = allocations(machine, "memblock_alloc_exact_nid_raw")[:1]
     assert length == 2 * size
     # memblock aligns by masks, which is no alignment for this size; the buffer's parts by division
     assert buffer == buffer & ~(size - 1)
