@@ -3,8 +3,7 @@
 Every figure is a ratio to something that does the same work in the same process, a moment earlier
 or later: the floor (the same table bytes read once; the same dependent reads), drgn page by page
 (if it is installed: pip install drgn), a plain Python loop. The works of a group take turns, and of
-each the shortest time counts. Seconds are printed only so that a reader can see whether they are
-long enough to trust.
+each the shortest time counts: of the processor, so that what else the machine does matters less.
 
     python bench/run.py                       the table of docs/benchmarks.md, but for what is large
     python bench/run.py --large               with 64 Mi leaves and 100 M addresses (8 GiB)
@@ -49,9 +48,9 @@ def measure(group: Group) -> list[dict[str, Any]]:
     for turn in range(max(work.rounds for work in group.works)):
         for work in group.works:
             if turn < work.rounds:
-                start = time.perf_counter()
+                start = time.thread_time()
                 work.call()
-                best[work.name] = min(best[work.name], time.perf_counter() - start)
+                best[work.name] = min(best[work.name], time.thread_time() - start)
     floor = best[group.works[0].name] / group.works[0].amount
     return [
         {

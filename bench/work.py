@@ -1,7 +1,6 @@
 """What is measured: groups of works that do the same to the same data, the floor first."""
 
 import importlib.util
-import json
 import os
 import tracemalloc
 from collections.abc import Callable, Iterator
@@ -19,6 +18,7 @@ from ttbr.memory.ram import Ram
 from ttbr.mmu.image import Image
 from ttbr.mmu.kernels import compiled
 from ttbr.recover.identify import identify
+from ttbr.recover.registers import read_registers
 from ttbr.recover.table_pages import find_table_pages
 
 FORMS = ("numpy", "numba") if compiled() else ("numpy",)
@@ -166,9 +166,8 @@ def recording_groups(folder: Path) -> Iterator[Group]:
     for case in truth.cases():
         banks = truth.ram(case)
         memory = BankedMemory([Piece(base, len(data), data) for base, data in banks.items()])
-        registers = json.loads(truth.data(case, "registers.json"))
-        values = {name: int(str(value), 0) for name, value in registers.items()}
-        yield _recording(case, memory, Image(memory, values), banks)
+        registers = read_registers(str(folder / case / "registers.json"))
+        yield _recording(case, memory, Image(memory, registers), banks)
 
 
 def _recording(case: str, memory: PhysicalMemory, image: Image, banks: Any) -> Group:

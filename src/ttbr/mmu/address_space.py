@@ -18,6 +18,7 @@ from ttbr.mmu.walk import ALL_ADDRESSES, Budget, Walk
 # From so many addresses on it is asked whether a walk of the whole space costs less than a walk for
 # each; a walk for an address costs about as much as looking at so many entries.
 MANY, WORTH = 1 << 12, 1 << 7
+MANY_RANGES = 1 << 15  # that are searched, out of the processor's cache, no faster than walked
 AT_ONCE = 1 << 16  # addresses that are translated together: they stay in the processor's cache
 # Descriptors in a batch that is only scanned, in parts, for its leaves.
 ALL_AT_ONCE = 1 << 21
@@ -127,7 +128,9 @@ class AddressSpace:
         if graph is None or graph.entries(graph.reached()) > WORTH * count:
             return None
         mappings = self._mapped(walk)
-        return mappings if mappings.truncated is None else None
+        if mappings.truncated is not None or len(mappings.ranges) > MANY_RANGES:
+            return None
+        return mappings
 
     def _faults(self, vas: NDArray[np.uint64]) -> tuple[NDArray[np.uint8], NDArray[np.int8]]:
         """Fault and level of addresses that are not mapped."""
