@@ -151,29 +151,54 @@ def first_deferred_pfn(machine: Machine, node: Node) -> int:
 
 
 def _free_unused_memmap(machine: Machine) -> None:
-    """free_unused_memmap() of arm: what describes the holes between banks is not needed."""
-    kernel, memblock = machine.kernel, machine.memblock
-    if kernel.arch != "arm" or kernel.config.enabled("SPARSEMEM"):
-        return
-    node = machine.nodes[0]
-    if node.mem_map is None:
+    """free_unused_memmap() of arm: what describes the holes between banks is not needed.
+
+    With sparse memory the end of a section that no bank reaches is not, either.
+    """
+    kernel = machine.kernel
+    sparse = kernel.config.enabled("SPARSEMEM")
+    if kernel.arch != "arm":
         return
     page, block = kernel.page_size, pageblock_bytes(kernel) // kernel.page_size
-    described = struct_size(kernel, "page")
-    first = node.start_pfn // (1 << max_page_order(kernel)) * (1 << max_page_order(kernel))
-    previous = 0
-    for region in memblock.memory.list:
+    section = (1 << section_shift(kernel)) // page
+    previous = end = 0
+    for region in machine.memblock.memory.list:
         start, end = -(-region.base // page), region.end // page
         if start >= end:
             continue
+        if sparse:
+            start = min(start, -(-previous // section) * section)
         start = start // block * block
         if previous and previous < start:
-            low = node.mem_map + (previous - first) * described
-            high = node.mem_map + (start - first) * described
-            low, high = -(-low // page) * page, high // page * page
-            if low < high:
-                function = kernel.caller(
-                    "free_memmap", "free_unused_memmap", "memblock_free_all", tail=1
-                )
-                memblock.phys_free(low, high - low, function)
+            _free_memmap(machine, previous, start)
         previous = -(-end // block) * block
+    if sparse and previous % section:
+        _free_memmap(machine, previous, -(-previous // section) * section)
+
+
+def _free_memmap(machine: Machine, start_pfn: int, end_pfn: int) -> None:
+    """free_memmap(): whole pages of what describes [start_pfn, end_pfn)."""
+    page = machine.kernel.page_size
+    low, high = _behind_struct_page(machine, start_pfn), _behind_struct_page(machine, end_pfn)
+    if low is None or high is None:
+        return
+    low, high = -(-low // page) * page, high // page * page
+    if low < high:
+        function = machine.kernel.caller(
+            "free_memmap", "free_unused_memmap", "memblock_free_all", tail=1
+        )
+        machine.memblock.phys_free(low, high - low, function)
+
+
+def _behind_struct_page(machine: Machine, pfn: int) -> int | None:
+    """Physical address behind the struct page of the frame before ``pfn``; None without one."""
+    kernel, node = machine.kernel, machine.nodes[0]
+    described = struct_size(kernel, "page")
+    if kernel.config.enabled("SPARSEMEM"):
+        pages = (1 << section_shift(kernel)) // kernel.page_size
+        array = machine.section_arrays.get((pfn - 1) // pages)
+        return None if array is None else array + ((pfn - 1) % pages + 1) * described
+    if node.mem_map is None:
+        return None
+    block = 1 << max_page_order(kernel)
+    return node.mem_map + (pfn - node.start_pfn // block * block) * described

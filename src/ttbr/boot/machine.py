@@ -82,14 +82,14 @@ class Machine:
     address of ``tree``, ``initrd`` (start, size) or None once it is dropped, ``elfcorehdr``
     likewise. ``crash_areas``: (start, size) of what crashkernel= got, ``kfence_pool`` of KFENCE's
     pool. ``nodes`` are the memory nodes and their zones, ``sections`` those of sparse memory
-    (number → node), ``memmap_bytes`` the memory of all struct pages; ``nr_kernel_pages`` and
-    ``nr_all_pages`` what free_area_init() counts for the sizes of hash tables, ``distances``
-    those of the tree between nodes. ``command_line`` is what the kernel parses, known after the
-    tree was scanned. ``kaslr_offset`` and ``memstart`` are what was observed of arm64's KASLR
-    (None: nothing). ``phys_offset``: the physical address that arm maps at PAGE_OFFSET.
-    ``page_offset``, ``markers`` and ``symbols`` (run-time virtual addresses) go into the images.
-    ``arch_state`` belongs to the architecture's stages. ``handed_over`` is what the page
-    allocator got.
+    (number → node), ``memmap_bytes`` the memory of all struct pages, ``section_arrays`` where
+    those of a section lie that has an array of its own; ``nr_kernel_pages`` and ``nr_all_pages``
+    what free_area_init() counts for the sizes of hash tables, ``distances`` those of the tree
+    between nodes. ``command_line`` is what the kernel parses, known after the tree was scanned.
+    ``kaslr_offset`` and ``memstart`` are what was observed of arm64's KASLR (None: nothing).
+    ``phys_offset``: the physical address that arm maps at PAGE_OFFSET. ``page_offset``,
+    ``markers`` and ``symbols`` (run-time virtual addresses) go into the images. ``arch_state``
+    belongs to the architecture's stages. ``handed_over`` is what the page allocator got.
     """
 
     board: Board
@@ -119,6 +119,7 @@ class Machine:
     memmap_bytes: int = 0
     nr_kernel_pages: int = 0
     nr_all_pages: int = 0
+    section_arrays: dict[int, int] = field(default_factory=dict)
     crash_areas: list[tuple[int, int]] = field(default_factory=list)
     kfence_pool: tuple[int, int] | None = None
     page_offset: int | None = None

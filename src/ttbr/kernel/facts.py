@@ -1,6 +1,6 @@
 """What a kernel profile keeps of a kernel: the one list of symbols and options.
 
-A profile is a few KiB made from a configuration and a System.map. Whoever teaches the model to use
+A profile is some KiB made from a configuration and a System.map. Whoever teaches the model to use
 another symbol or option adds it here; the shipped profiles are then made anew by
 ``ttbr kernel describe``.
 """

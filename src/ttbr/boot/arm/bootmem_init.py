@@ -29,6 +29,7 @@ def bootmem_init(boot: ArmBoot) -> None:
         goal = max_dma_address(boot)
         arrays = SectionArrays(boot.machine, goal)
         sparse_init(boot.machine, arrays, physmem_bits=MAX_PHYSMEM_BITS, goal=goal)
+        boot.machine.section_arrays = arrays.arrays
     zone_sizes_init(boot)
 
 
