@@ -57,6 +57,24 @@ def test_against_another_memory_and_command_line(ttbr: Run, examples: Path) -> N
         assert rows(turned[name], "b", "a") == rows(changes, "a", "b")
 
 
+def test_against_other_permissions(ttbr: Run, examples: Path) -> None:
+    """What no list of regions shows: rodata=off leaves code writable."""
+    done = ttbr(
+        *("boot", examples / ARM64, "--stage", "paging_init", "--bootargs", "rodata=on"),
+        *("--against", "--bootargs rodata=off", "--json"),
+    )
+    changes = done.json["sections"]["kernel_mappings"]
+    assert len(changes) > 1
+    for change in changes:
+        assert "el1_write" in change["a"] or "el1_write" in change["b"]
+        assert change["a"]["pa"] == change["b"]["pa"]
+
+
+def test_against_what_does_not_boot(ttbr: Run, examples: Path) -> None:
+    board = ("boot", examples / ARM64, "--stage", "paging_init")
+    ttbr(*board, "--against", "--memory 1M").refused("--against: ")
+
+
 def test_the_order_of_bases_and_sizes(ttbr: Run, examples: Path) -> None:
     """SIZE@BASE, BASE:SIZE and SIZE alone are one."""
     done = ttbr(

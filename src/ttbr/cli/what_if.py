@@ -43,7 +43,12 @@ def sweep_options(function: Callable[..., Any]) -> Callable[..., Any]:
 
 def compare(request: Request, text: str, stage: str | None, *, as_json: bool) -> None:
     """Print what ``text`` changes, and end with exit code 1 if that is anything."""
-    result = compare_boots(request.run(stage), with_options(request, text, "--against").run(stage))
+    first, other = request.run(stage), with_options(request, text, "--against")
+    try:
+        second = other.run(stage)
+    except TtbrError as error:
+        raise InputError(f"--against: {error}") from error
+    result = compare_boots(first, second)
     if as_json:
         print_json(result.as_json())
     else:

@@ -10,7 +10,9 @@ from rich.console import Console
 
 from ttbr.boot.boot import Boot
 from ttbr.format import size
+from ttbr.mmu.regions import kernel_mappings
 from ttbr.report.boot import boot_json
+from ttbr.report.diff import diff_images
 from ttbr.report.hostile import shown
 from ttbr.report.overview import overview
 
@@ -64,7 +66,40 @@ def compare_boots(a: Boot, b: Boot) -> Comparison:
         changes = _changes(name, first.get(name), second.get(name))
         if changes:
             sections[name] = changes
+    mapped = _mapped_differently(a, b)
+    if mapped:
+        sections["kernel_mappings"] = mapped
     return Comparison(sections)
+
+
+def _mapped_differently(a: Boot, b: Boot) -> list[Change]:
+    """Virtual ranges that the kernels' tables map to other memory, otherwise, or on one side only.
+
+    What regions and their sizes don't show: permissions, memory types, where it all lies.
+    """
+    first, second = (boot.images[boot.stages[-1]] for boot in (a, b))
+    if kernel_mappings(first) is None or kernel_mappings(second) is None:
+        return []
+    (root,) = diff_images(first, second, [], "kernel").as_json()["roots"]
+    return [
+        Change(f"{row['va']}-{row['last']}", _mapping(row, "a"), _mapping(row, "b"))
+        for row in root["differences"]
+    ]
+
+
+def _mapping(row: dict[str, Any], side: str) -> dict[str, Any] | None:
+    """One side of a range: where it is, what it is called, and what of it differs."""
+    mine, other = row[side], row["b" if side == "a" else "a"]
+    if mine is None:
+        return None
+    shown = {"region": row["region"], "pa": mine["pa"], "level": mine["level"]}
+    if other is None:
+        return shown
+    return shown | {
+        name: value
+        for name, value in mine["attributes"].items()
+        if value != other["attributes"].get(name)
+    }
 
 
 def _flat(document: dict[str, Any]) -> dict[str, Any]:
