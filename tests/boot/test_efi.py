@@ -425,3 +425,14 @@ def test_a_running_machines_tree_says_where_the_map_lies() -> None:
     assert reserved(machine, at, 1)
     assert not reserved(machine, RAM + 256 * M, 4096)
     assert any("are they of one boot?" in text for text in machine.unknowns)
+
+
+@pytest.mark.parametrize("initrd", [None, (RAM + 300 * M, 4096)])
+def test_an_initrd_that_is_said_is_no_longer_unknown(initrd: tuple[int, int] | None) -> None:
+    log = f"efi: INITRD=0x5000 \nefi:   {MAIN.words}\n"
+    kernel = made.kernel("6.12.117", 12, 48, EFI="y")
+    board = Board.from_dtb(TREE, firmware=firmware_in(log))
+    placement = custom(board, RAM + 2 * M, RAM + 128 * M, initrd)
+    machine = boot(board, kernel, placement, cpu=made.PLAIN, stop="memblock").machine
+    assert any("--initrd" in text for text in machine.unknowns) == (initrd is None)
+    assert machine.initrd == initrd

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 
-from ttbr.boot.efi.firmware import Firmware
+from ttbr.boot.efi.firmware import INITRD_NOT_KNOWN, Firmware
 from ttbr.boot.efi.memory_map import PAGE_SIZE, Descriptor, parse_attribute, parse_type
 from ttbr.errors import InputError
 
@@ -108,10 +108,7 @@ def _tables(lines: list[str], stride: int) -> tuple[dict[str, Ranges], list[str]
                 "the EFI stub makes it (memblock=debug tells)"
             )
         elif name == "INITRD":
-            unknowns.append(
-                "where the initrd lies is not in the log: say it (--initrd), or give a log with "
-                "memblock=debug"
-            )
+            unknowns.append(INITRD_NOT_KNOWN)
         else:
             unknowns.append(
                 f"how long the {name} table at {at:#x} is is not in the log: what it needs is not "

@@ -11,7 +11,7 @@ from ttbr.boot.early_fdt import (
     early_init_dt_add_memory_arch,
     early_init_dt_check_for_usable_mem_range,
 )
-from ttbr.boot.efi.firmware import Firmware
+from ttbr.boot.efi.firmware import INITRD_NOT_KNOWN, Firmware
 from ttbr.boot.efi.memory_map import (
     ACPI_NVS,
     ACPI_RECLAIM,
@@ -64,7 +64,10 @@ def efi_init(machine: Machine) -> None:
         )
     if firmware.memmap_size > EARLY_MAP_LIMIT:
         raise BootPanic("the kernel panics: 'Unable to map EFI memory map.'")
-    machine.unknowns += firmware.unknowns
+    initrd = machine.initrd or firmware.initrd
+    machine.unknowns += [
+        line for line in firmware.unknowns if line != INITRD_NOT_KNOWN or initrd is None
+    ]
     if takes_acpi(machine):
         machine.unknowns.append(
             "ACPI describes this machine, not the device tree: its tables are no inputs here. Nodes"

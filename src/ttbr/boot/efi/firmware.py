@@ -18,6 +18,10 @@ TABLES = (
     "framebuffer",
 )
 
+INITRD_NOT_KNOWN = (
+    "where the initrd lies is not in the log: say it (--initrd), or give a log with memblock=debug"
+)
+
 
 @dataclass(frozen=True, slots=True)
 class Firmware:
