@@ -18,14 +18,14 @@ import time
 from collections import Counter
 from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
 
 from ttbr.boot.board import Board
 from ttbr.boot.boot import boot_until_failure
 from ttbr.boot.fdt import DeviceTree
-from ttbr.boot.loader import Placement, custom, qemu
+from ttbr.boot.loader import Placement, qemu
 from ttbr.errors import InputError
 from ttbr.findings import CHECK, Attempt, attempt, check
 from ttbr.kernel.kernel import Kernel
@@ -112,7 +112,7 @@ def placed(board: Board, made: Kernel) -> Placement:
         parts = ((start, start + made.image_size), (tree, tree + board.tree.totalsize))
         inside = parts[1][1] <= board.ram[0].end
         if inside and not any(low < end and at < high for at, end in parts for low, high in taken):
-            return custom(board, start, tree)
+            return replace(usual, kernel=start, dtb=tree)
     return usual
 
 

@@ -3,8 +3,9 @@
 import json
 from functools import cache
 from importlib import resources
+from pathlib import Path
 
-from console_cases import PROFILES, Case
+from console_cases import Case
 
 from device_trees import blob
 from ttbr.boot.board import Board
@@ -13,15 +14,21 @@ from ttbr.boot.loader import custom
 from ttbr.findings import Attempt, Finding, attempt, check
 from ttbr.kernel.kernel import Kernel
 
+KERNELS = Path(__file__).parent.parent / "fixtures" / "kernels"
+
 
 @cache
 def described(name: str) -> dict:
-    return json.loads((resources.files("ttbr.kernel") / "profiles" / f"{name}.json").read_text())
+    """A profile that ships with ttbr, or of the fixtures."""
+    file = KERNELS / f"{name}.json"
+    if not file.exists():
+        file = resources.files("ttbr.kernel") / "profiles" / f"{name}.json"
+    return json.loads(file.read_text())
 
 
 def kernel(case: Case, release: str | None = None, **options: str) -> Kernel:
     """The case's kernel; an option "n" is off. Symbols stay, whatever the release."""
-    facts = dict(described(PROFILES[case.kernel]))
+    facts = dict(described(f"debian-{case.release}-{case.flavour}"))
     facts["config"] = {**facts["config"], **options}
     facts["config"] = {name: value for name, value in facts["config"].items() if value != "n"}
     facts["release"] = release or facts["release"]

@@ -14,6 +14,7 @@ from ttbr.findings.check import CHECK
 from ttbr.findings.finding import Found, Severity, count, node
 from ttbr.findings.words import said
 
+PANIC = "Kernel panic - not syncing: "
 DOUBLE = "memblock: Failed to double {array} array from {old} to {new} entries !"
 WORDS = re.compile(r"the kernel panics: '([^']*)'")
 
@@ -28,9 +29,10 @@ WORDS = re.compile(r"the kernel panics: '([^']*)'")
     "memory, an initrd and a device tree that leave it room; or fewer regions.",
     example="A board whose RAM ends just behind the kernel image.",
     kernel=(
-        "Failed to allocate page table page",
-        "early_alloc: Failed to allocate {size} bytes align={align}",
-        "memblock: cannot resize {array} array",
+        f"{PANIC}Failed to allocate page table page",
+        f"{PANIC}early_alloc: Failed to allocate {{size}} bytes align={{align}}",
+        f"{PANIC}memblock: cannot resize {{array}} array",
+        f"{PANIC}Failed to allocate {{size}} bytes for node {{nid}} memory map",
         DOUBLE,
     ),
 )
@@ -45,7 +47,7 @@ def boot_stops(subject: Attempt) -> Iterable[Found]:
         yield Found(
             f"the boot ends here: {text}",
             "see what takes the memory: ttbr boot --stage memblock --events",
-            kernel=(words[1],) if words else (),
+            kernel=(f"{PANIC}{words[1]}",) if words else (),
         )
 
 

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from ttbr.boot.boot import Boot
 from ttbr.findings.attempt import of_boot
 from ttbr.findings.check import CHECK
-from ttbr.findings.finding import Found, Severity, argument
+from ttbr.findings.finding import Found, Severity, argument, config
 from ttbr.findings.words import said
 
 NONE = "cannot allocate crashkernel (size:{size})"
@@ -38,9 +38,20 @@ def crashkernel_failed(boot: Boot) -> Iterable[Found]:
     """Without its memory no crash kernel can be loaded: kexec -p fails later.
 
     arm64 wants it 2 MiB aligned below the end of the DMA zone, unless ,high is given; Linux 6.12
-    falls back to high memory by itself. A fixed place must be free.
+    falls back to high memory by itself. A fixed place must be free. What the kernel does not
+    understand, and what 6.12 finds larger than RAM, it ignores in silence.
     """
-    asked = " ".join(f"crashkernel={value}" for value in boot.machine.params.all("crashkernel"))
+    machine = boot.machine
+    values = machine.params.all("crashkernel")
+    asked = " ".join(f"crashkernel={value}" for value in values)
+    silent = values and not machine.crash_areas and not any(said(boot, *WHY))
+    if silent and "bootmem_init" in boot.stages:
+        yield Found(
+            f"{asked} reserves nothing, without a word: it asks for as much as there is RAM, "
+            "is not understood, or the kernel has no kexec",
+            "ask for less than there is RAM, in the form SIZE[KMG][@OFFSET] or SIZE,high",
+            places=(argument(asked), config("KEXEC")),
+        )
     for template, why in WHY.items():
         for line in said(boot, template):
             yield Found(

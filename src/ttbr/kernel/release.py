@@ -160,6 +160,11 @@ _COMMON = {
         "mm/mm_init.c: calc_nr_kernel_pages; 6.1 mm/page_alloc.c: free_area_init_core",
         since=(6, 10),
     ),
+    "crashkernel_below_ram": Behaviour(
+        "a crashkernel= that asks for as much as there is RAM (arm: lowmem) is refused in silence",
+        "kernel/crash_reserve.c: parse_crashkernel",
+        since=(6, 11),
+    ),
     "crash_reserve_option": Behaviour(
         "CONFIG_CRASH_RESERVE says whether memory for a crash kernel is kept; before, CONFIG_KEXEC",
         "arch/arm/kernel/setup.c: reserve_crashkernel",

@@ -46,6 +46,8 @@ def reserve_crashkernel(boot: ArmBoot) -> None:
     if asked is None or not asked[0]:
         return
     size, base = asked
+    if size >= total and boot.machine.kernel.release.has("crashkernel_below_ram"):
+        return
     function = boot.machine.kernel.caller("reserve_crashkernel", "setup_arch")
     if base:
         found = memblock.phys_alloc_range(

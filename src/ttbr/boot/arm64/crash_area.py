@@ -87,7 +87,7 @@ def arch_reserve_crashkernel(state: Arm64) -> None:
     except BadCrashkernel:
         return
     size, base = asked
-    if not size or size >= total:
+    if not size or (size >= total and machine.kernel.release.has("crashkernel_below_ram")):
         return
     low_end, high_end = state.dma_limit, 1 << state.phys_mask_shift
     tries = [(0, low_end, low_size), (low_end, high_end, DEFAULT_LOW_SIZE)]
