@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from ttbr.errors import InputError
 from ttbr.kernel.config import Config
 from ttbr.kernel.facts import OPTIONS
 from ttbr.kernel.kernel import Kernel
@@ -104,3 +105,33 @@ def test_every_option_of_the_tables_is_kept_in_profiles() -> None:
         for option in field.when.replace("|", "&").split("&")
     }
     assert asked - {""} <= set(OPTIONS)
+
+
+class Stated:
+    """Types that know two structures."""
+
+    source = "test"
+
+    def size(self, struct: str) -> int | None:
+        return {"page": 128, "resource": 96}.get(struct)
+
+
+def test_what_the_kernels_own_types_state_counts(tmp_path: Path) -> None:
+    symbols = Symbols([("_text", 0xFFFF_8000_8000_0000), ("_end", 0xFFFF_8000_8040_0000)])
+    config = Config({"ARM64_4K_PAGES": "y", "SMP": "y"}, architecture="arm64")
+    plain = Kernel("arm64", Release.parse("6.12"), config, symbols, "test", 0, 4 << 20)
+    assert "sizes" not in plain.describe()
+    stated = plain.with_types(Stated())  # type: ignore[arg-type]
+    again = Kernel.from_description(json.loads(json.dumps(stated.describe())), "test")
+    for made in (stated, again):
+        assert [struct_size(made, name) for name in ("page", "resource")] == [128, 96]
+        assert struct_size(made, "device_node") == struct_size(plain, "device_node")
+
+
+@pytest.mark.parametrize("sizes", [{"page": "64"}, {"page": 0}, {"page": 1 << 40}, [64], "page"])
+def test_sizes_in_a_profile_that_cannot_be(sizes: object) -> None:
+    symbols = {"_text": "0xffff800080000000", "_end": "0xffff800080400000"}
+    described = {"ttbr-kernel": 1, "name": "x", "arch": "arm64", "release": "6.12", "source": ""}
+    described |= {"flags": 0, "file_size": 0, "symbols": symbols, "config": {}, "sizes": sizes}
+    with pytest.raises(InputError, match="'sizes'"):
+        Kernel.from_description(described, "x")

@@ -6,6 +6,7 @@ from pathlib import Path
 import click
 
 from ttbr.cli.output import console, json_option, print_json
+from ttbr.kernel.debug_info import open_types
 from ttbr.kernel.kernel import Kernel, profile_names
 
 
@@ -30,16 +31,29 @@ Example:
 )
 @click.option("--image", type=click.Path(path_type=Path), help="Image or zImage, for its header.")
 @click.option(
+    "--debug-info",
+    type=click.Path(path_type=Path, exists=True, dir_okay=False),
+    help="vmlinux or /sys/kernel/btf/vmlinux, for the sizes of structures; by default they are "
+    "computed from the configuration.",
+)
+@click.option(
     "-o",
     "--output",
     type=click.Path(path_type=Path),
     help="The profile (default: standard output).",
 )
 def describe_command(
-    config: Path, system_map: Path, image: Path | None, output: Path | None
+    config: Path,
+    system_map: Path,
+    image: Path | None,
+    debug_info: Path | None,
+    output: Path | None,
 ) -> None:
     """Write a profile: configuration facts and section addresses, as JSON."""
-    text = json.dumps(Kernel.from_files(config, system_map, image).describe(), indent=1) + "\n"
+    kernel = Kernel.from_files(config, system_map, image)
+    if debug_info is not None:
+        kernel = kernel.with_types(open_types(debug_info, 8 if kernel.arch == "arm64" else 4))
+    text = json.dumps(kernel.describe(), indent=1) + "\n"
     if output is None:
         click.echo(text, nl=False)
     else:

@@ -149,3 +149,9 @@ OPTIONS: tuple[str, ...] = (
     *("BLK_DEV_INITRD", "CMDLINE", "CMDLINE_EXTEND", "CMDLINE_FORCE", "FRAME_POINTER"),
 )
 """Options without ``CONFIG_``; one that is listed here and has no value in a profile is off."""
+
+STRUCTS: tuple[str, ...] = (
+    *("page", "device_node", "property", "alias_prop", "reserved_mem", "resource", "mem_section"),
+    *("mem_section_usage", "pglist_data"),
+)
+"""Structures whose sizes decide on what the boot allocates."""

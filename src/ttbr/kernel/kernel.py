@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from importlib import resources
 from pathlib import Path
@@ -12,14 +12,16 @@ from typing import Any
 
 from ttbr.errors import InputError
 from ttbr.kernel.config import Config
-from ttbr.kernel.facts import OPTIONS, SYMBOLS
+from ttbr.kernel.facts import OPTIONS, STRUCTS, SYMBOLS
 from ttbr.kernel.image_header import Arm64Header, ZImageHeader, read_header
 from ttbr.kernel.release import Release
 from ttbr.kernel.symbols import Symbols
 from ttbr.kernel.textfile import read_text
+from ttbr.kernel.types import Types
 
 PROFILE_LIMIT = 1 << 20  # bytes
 PROFILE_VERSION = 1
+LARGEST_STRUCT = 1 << 24  # bytes; of many nodes, struct pglist_data is the largest by far
 DEFAULT_PROFILES = {"arm64": "debian-6.1-arm64", "arm": "debian-6.1-armmp"}
 """The profile that stands in for a kernel that nobody named, by architecture."""
 
@@ -33,6 +35,8 @@ class Kernel:
     arm64 from a 2 MiB boundary, on arm from the start of RAM as the kernel sees it (PHYS_OFFSET).
     ``file_size`` is the size in bytes of the file that a loader copies, where it is known (an
     arm zImage). ``source`` says where all this comes from, ``assumptions`` what of it is not known.
+    ``sizes``: bytes of structures that the kernel's own types state; others are computed from its
+    configuration (`ttbr.kernel.structs`).
     """
 
     arch: str
@@ -46,6 +50,7 @@ class Kernel:
     file_size: int | None = None
     source: str = field(default="", compare=False)
     assumptions: tuple[str, ...] = ()
+    sizes: Mapping[str, int] = field(default_factory=dict)
 
     @classmethod
     def from_files(
@@ -107,7 +112,7 @@ class Kernel:
             raise InputError(f"{name}: not a kernel profile of version {PROFILE_VERSION}")
         options = profile.strings("config")
         unset = frozenset(OPTIONS)
-        return cls._made(
+        made = cls._made(
             name=profile.string("name"),
             release=Release.parse(profile.string("release")),
             config=Config(
@@ -122,6 +127,12 @@ class Kernel:
             file_size=profile.integer("file_size") or None,
             source=profile.string("source"),
         )
+        return replace(made, sizes=profile.sizes("sizes"))
+
+    def with_types(self, types: Types) -> Kernel:
+        """The kernel with the sizes of structures that its debugging information states."""
+        found = {name: types.size(name) for name in STRUCTS}
+        return replace(self, sizes={name: size for name, size in found.items() if size})
 
     @classmethod
     def _made(
@@ -167,6 +178,7 @@ class Kernel:
     def describe(self) -> dict[str, Any]:
         """A profile of the kernel, as JSON: only the facts of `ttbr.kernel.facts`."""
         symbols = self.symbols.matching(SYMBOLS)
+        sizes = {"sizes": dict(self.sizes)} if self.sizes else {}
         return {
             "ttbr-kernel": PROFILE_VERSION,
             "name": self.name,
@@ -177,6 +189,7 @@ class Kernel:
             "file_size": self.file_size or 0,
             "symbols": {name: " ".join(map(hex, at)) for name, at in symbols.items()},
             "config": self.config.kept(OPTIONS),
+            **sizes,
         }
 
     def caller(self, *chain: str, tail: int = 0) -> str:
@@ -266,6 +279,15 @@ class _Profile:
 
     def strings(self, key: str) -> dict[str, str]:
         return {str(name): str(value) for name, value in self._get(key, Mapping).items()}
+
+    def sizes(self, key: str) -> dict[str, int]:
+        """Sizes by name; a profile need not have any."""
+        found = self._data.get(key, {})
+        if not isinstance(found, Mapping) or not all(
+            type(size) is int and 0 < size < LARGEST_STRUCT for size in found.values()
+        ):
+            raise InputError(f"{self._name}: not a kernel profile: '{key}' has something wrong")
+        return {str(name): size for name, size in found.items()}
 
     def addresses(self, key: str) -> list[tuple[str, int]]:
         try:

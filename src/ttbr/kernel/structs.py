@@ -275,8 +275,11 @@ SUBSECTION_SHIFT = 21
 
 
 def struct_size(kernel: Kernel, name: str) -> int:
-    """``sizeof(struct name)`` in a kernel, in bytes; KeyError if there is no table for it."""
-    return struct_sizes(kernel).of(name)
+    """``sizeof(struct name)`` in a kernel, in bytes; KeyError if there is no table for it.
+
+    What the kernel's own types say counts; else it is computed from the configuration.
+    """
+    return kernel.sizes.get(name) or struct_sizes(kernel).of(name)
 
 
 def struct_sizes(kernel: Kernel) -> Sizes:
