@@ -399,6 +399,12 @@ def test_omap_steals_a_section_for_secure_ram_which_is_2m_with_lpae():
     assert machine.memblock.end_of_dram() == RAM + 253 * M
 
 
+def test_machines_whose_device_maps_are_not_modelled_are_named():
+    machine = run(tree("acme,board\0fsl,imx31", cpu="arm,arm1136"), kernel(SMP=""))
+    assert any("static device mappings of fsl,imx31" in text for text in machine.unknowns)
+    assert not any("static device mappings" in text for text in run(tree()).unknowns)
+
+
 def test_exynos_counts_eight_entries_of_memory():
     entries = tuple((RAM + index * 32 * M, 32 * M) for index in range(9))
     board = tree("samsung,exynos5", memory=entries)

@@ -402,6 +402,12 @@ MACHINES: tuple[MachineDesc, ...] = (
     ),
 )
 
+WITHOUT_ROW = frozenset(
+    {"fsl,imx31", "fsl,imx35", "ti,omap2420", "ti,omap2430", "cavium,cns3410", "cavium,cns3420"}
+    | {"samsung,s3c6400", "samsung,s3c6410", "wm,wm8750", "arm,integrator-ap", "arm,integrator-cp"}
+)
+"""Names of ARMv6 machines that map devices early, and whose maps are no rows of `MACHINES`."""
+
 
 def machine_desc(compatible: Sequence[str], config: Config) -> MachineDesc:
     """The machine that a kernel of this configuration picks for a root `compatible`.

@@ -19,7 +19,7 @@ from ttbr.boot.fdt_edit import with_limited_memory
 from ttbr.boot.params import memparse
 from ttbr.errors import InputError
 from ttbr.kernel.arm_layout import FIX_EARLYCON_MEM_BASE, FIXADDR_TOP, PAGE_SIZE
-from ttbr.kernel.arm_machines import machine_desc
+from ttbr.kernel.arm_machines import WITHOUT_ROW, machine_desc
 from ttbr.kernel.arm_prot import domains, fixmap_page_io, kernel_table
 
 if TYPE_CHECKING:
@@ -35,6 +35,12 @@ CACHE_POLICIES = ("uncached", "buffered", "writethrough", "writeback", "writeall
 def setup_machine_fdt(boot: ArmBoot) -> None:
     """Pick the machine descriptor, and fill memblock.memory from the device tree."""
     boot.mdesc = machine_desc(boot.machine.board.compatible, boot.config)
+    unmapped = WITHOUT_ROW.intersection(boot.machine.board.compatible)
+    if unmapped:
+        boot.unknown(
+            f"the static device mappings of {', '.join(sorted(unmapped))}: they and their tables "
+            "are missing"
+        )
     if boot.mdesc.dt_fixup:
         exynos_dt_fixup(boot.machine)
     if boot.mdesc.pv_fixup and boot.layout.lpae:
