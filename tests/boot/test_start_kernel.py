@@ -10,6 +10,7 @@ from ttbr.boot.command_lines import (
     unknown_options,
 )
 from ttbr.boot.free_all import first_deferred_pfn
+from ttbr.boot.hugetlb import hugetlb_parameters
 from ttbr.boot.log_buf import setup_log_buf
 from ttbr.boot.machine import Machine
 from ttbr.boot.mem_debugging import report_meminit, stack_depot_early_init
@@ -278,3 +279,43 @@ def test_parts_of_the_image_count_once() -> None:
         "init": 30 * K,
         "bss": 0,
     }
+
+
+@pytest.mark.parametrize(
+    ("bootargs", "release", "pages", "words"),
+    [
+        (
+            "hugepagesz=256M hugepages=1",
+            "6.12.117",
+            [],
+            [
+                "HugeTLB: unsupported hugepagesz=256M",
+                "HugeTLB: hugepages=1 does not follow a valid hugepagesz, ignoring",
+            ],
+        ),
+        ("hugepagesz=2M hugepages=9", "6.12.117", [], []),
+        ("hugepagesz=32M hugepages=2", "6.1.176", [0x7E00_0000, 0x7C00_0000], []),
+        ("hugepages=2 default_hugepagesz=32M", "6.12.117", [0x7E00_0000, 0x7C00_0000], []),
+        (
+            "hugepagesz=1G hugepages=2",
+            "6.12.117",
+            [0x4000_0000],
+            [
+                "HugeTLB: allocating 2 of page size 1.00 GiB failed.  Only allocated 1 hugepages.",
+            ],
+        ),
+        ("hugepagesz=32M hugepages=0:1,0:x", "6.1.176", [], ["HugeTLB: Invalid hugepages"]),
+    ],
+)
+def test_gigantic_pages_come_from_memblock(
+    bootargs: str, release: str, pages: list[int], words: list[str]
+) -> None:
+    here = made(bootargs=bootargs, release=release, HUGETLB_PAGE="y", ARM64_4K_PAGES="y")
+    hugetlb_parameters(here)
+    taken = [e.start for e in here.log if e.kind == "memblock_reserve"]
+    assert taken == pages
+    for text, start in zip(said(here)[-len(words) :] if words else [], words, strict=True):
+        assert text.startswith(start)
+    later = [r for r in here.memblock.reserved.list if r.flags]
+    assert bool(later) == (bool(pages) and release.startswith("6.12"))
+    assert all(r.base % (1 << 20) == PAGE for r in later)

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from ttbr.boot import mem_debugging
 from ttbr.boot.command_lines import print_unknown_bootoptions, setup_command_line
 from ttbr.boot.free_all import memblock_free_all
+from ttbr.boot.hugetlb import hugetlb_parameters
 from ttbr.boot.log_buf import setup_log_buf
 from ttbr.boot.mem_init_print_info import mem_init_print_info
 from ttbr.boot.percpu import setup_per_cpu_areas
@@ -46,6 +47,7 @@ def mm_init(machine: Machine, reach: Reach) -> None:
     if not late_lists:
         build_all_zonelists(machine)
     say(f"Kernel command line: {machine.params.text}")
+    hugetlb_parameters(machine)
     print_unknown_bootoptions(machine)
     setup_log_buf(machine, len(cpus))
     vfs_caches_init_early(machine)

@@ -104,6 +104,12 @@ _COMMON = {
         "mm/memblock.c: memblock_double_array",
         since=(6, 7),
     ),
+    "hugetlb_tail_pages_later": Behaviour(
+        "a gigantic page that memblock gave is marked RSRV_NOINIT but for its first page: hugetlb "
+        "makes the struct pages of the rest itself",
+        "mm/hugetlb.c: __alloc_bootmem_huge_page",
+        since=(6, 7),
+    ),
     "reserved_mem_two_pass": Behaviour(
         "elfcorehdr first, 'size' nodes placed as soon as all 'reg' nodes are reserved, "
         "/memreserve/ last, 'reg' nodes initialised when the tree is unflattened; before: "

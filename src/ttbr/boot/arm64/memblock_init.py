@@ -60,6 +60,13 @@ def memblock(state: Arm64) -> None:
         reserve_crashkernel(state)
 
 
+def early_mem(state: Arm64) -> None:
+    """What is said of every mem= while the parameters are parsed."""
+    for value in state.machine.params.all("mem"):
+        if value is not None:
+            state.machine.log.say(f"Memory limited to {memparse(value)[0] >> 20}MB")
+
+
 def _memory_limit(state: Arm64) -> int:
     """What the last mem= leaves, in whole pages (early_mem)."""
     limit = PHYS_ADDR_MAX
@@ -67,7 +74,6 @@ def _memory_limit(state: Arm64) -> int:
         if value is not None:
             limit = memparse(value)[0] // state.layout.geometry.page_size
             limit *= state.layout.geometry.page_size
-            state.machine.log.say(f"Memory limited to {limit >> 20}MB")
     return limit
 
 

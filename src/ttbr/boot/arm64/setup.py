@@ -8,6 +8,7 @@ from __future__ import annotations
 from ttbr.boot.arm64 import kaslr, registers
 from ttbr.boot.arm64.fixmap import early_fixmap_init, fdt_address, fixmap_remap_fdt, set_fixmap_io
 from ttbr.boot.arm64.head import set_ttbr0
+from ttbr.boot.arm64.memblock_init import early_mem
 from ttbr.boot.arm64.state import Arm64
 from ttbr.boot.arm64.tables import Span
 from ttbr.boot.early_fdt import early_init_dt_scan, machine_name
@@ -27,6 +28,7 @@ def fixmap(state: Arm64) -> None:
     early_fixmap_init(state)
     setup_machine_fdt(state)
     machine.parse_early_param()
+    early_mem(state)
     console = find_earlycon(machine.params, machine.kernel.config, machine.tree)
     if console is not None and not console.deferred:
         set_fixmap_io(state, state.layout.fixmap.earlycon, console.address)
