@@ -47,6 +47,9 @@ def test_layouts_that_were_recovered(machine, linux, say):
 
 def test_tasks_equal_the_kernels(machine, linux, say):
     wanted = expected_tasks(machine)
+    if not wanted:
+        say(f"{machine.case}: the recording has no list of tasks to compare with")
+        return
     tasks = linux.tasks
     rows = zip(
         tasks.pid.tolist(),
