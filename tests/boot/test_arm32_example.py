@@ -117,9 +117,10 @@ def test_real_kernels_say_the_same(console: str) -> None:
     events = [
         f"{event.kind}: [{event.start:#010x}-{event.end:#010x}] {event.function}"
         for event in made.events
-        if event.logged and (early is None or event.stage in early)
+        if event.logged
     ]
-    assert calls[: len(events)] == events
+    assert calls == events[: len(calls)]
+    assert len(calls) > len(events) - 8  # the log ends where the page allocator takes over
     assert len(events) >= 9
     if log[-1].startswith("Kernel panic"):
         assert made.failure is not None

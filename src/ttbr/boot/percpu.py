@@ -65,7 +65,10 @@ def _setup_up(machine: Machine, cpus: list[PossibleCpu], goal: int) -> None:
     info = _alloc_info(machine, 1, 1, ("pcpu_alloc_alloc_info", function))
     chunk = _alloc(machine, unit, kernel.page_size, function, start=goal)
     _setup_first_chunk(machine, Sizes(0, 0, unit, unit), unit, [cpus], chunk)
-    _free_info(machine, info, function)
+    # The last call is a jump, so that memblock sees who called this function.
+    _free_info(
+        machine, info, function if kernel.config.enabled("FRAME_POINTER") else "start_kernel"
+    )
 
 
 def _embed_first_chunk(machine: Machine, cpus: list[PossibleCpu], goal: int) -> None:
