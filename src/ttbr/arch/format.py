@@ -51,6 +51,11 @@ class DescriptorFormat(Protocol):
         """The level of pages: 3, or 2 for short descriptors."""
         ...
 
+    @property
+    def table_type(self) -> int:
+        """Bits 1:0 of descriptors that name tables, at every level that has such."""
+        ...
+
     def kinds(self, desc: NDArray[np.uint64], level: int) -> NDArray[np.uint8]:
         """The ``Kind`` of every descriptor."""
         ...

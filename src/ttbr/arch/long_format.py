@@ -89,6 +89,7 @@ class LongFormat:
 
     entry_size = 8
     last_level = LAST_LEVEL
+    table_type = 3
     limit_bits = PXN_TABLE | XN_TABLE | AP_TABLE_NO_EL0 | AP_TABLE_READ_ONLY | NS_TABLE
     """The bits of ``limits`` that table descriptors of the format have."""
 

@@ -187,6 +187,7 @@ class ShortFormat:
     name = "short"
     entry_size = 4
     last_level = LAST_LEVEL
+    table_type = 1
 
     def __init__(self, pxn: bool = True) -> None:
         self.pxn = pxn

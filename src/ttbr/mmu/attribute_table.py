@@ -48,12 +48,12 @@ class AttributeTable:
         """The index of each leaf's attributes; −1 where `MOST_VALUES` others came first."""
         if not len(bits):
             return np.zeros(0, np.int16)
+        if (bits == bits[0]).all() and (limits == limits[0]).all():
+            return np.full(len(bits), self._code(int(bits[0]), level, int(limits[0])), np.int16)
         # Neighbours mostly agree, so sorting the runs is much cheaper than sorting the rows.
         change = np.ones(len(bits), np.bool_)
         change[1:] = (bits[1:] != bits[:-1]) | (limits[1:] != limits[:-1])
         heads = np.flatnonzero(change)
-        if len(heads) == 1:
-            return np.full(len(bits), self._code(int(bits[0]), level, int(limits[0])), np.int16)
         distinct_bits, which = np.unique(bits[heads], return_inverse=True)
         pairs = (which.astype(np.uint64) << np.uint64(LIMIT_BITS)) | limits[heads]
         distinct, first, which = np.unique(pairs, return_index=True, return_inverse=True)

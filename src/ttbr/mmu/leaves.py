@@ -12,6 +12,7 @@ from ttbr.mmu.runs import Runs
 from ttbr.mmu.walk import Batch, Walk
 
 LEAVES = (Kind.BLOCK, Kind.PAGE)
+_LOW = (1 << 32) - 1  # while a word counts up within these bits, nothing above them changes
 
 
 class Leaves:
@@ -72,17 +73,18 @@ class Leaves:
         taken apart.
         """
         number, fmt = batch.level.number, self._regime.format
-        ahead = (found.length - 1).astype(np.uint64) << np.uint64(batch.level.shift)
-        last = found.first + ahead
         bits = fmt.attribute_bits(found.first, number)
         # Long descriptors have the address in place, from what they map up to bit 39 at least.
-        if fmt.entry_size == 8 and not ((found.first ^ last) >> np.uint64(32)).any():
+        reach = batch.level.entries << batch.level.shift
+        if fmt.entry_size == 8 and int((found.first & np.uint64(_LOW)).max()) + reach <= _LOW:
             return found, bits
+        ahead = (found.length - 1).astype(np.uint64) << np.uint64(batch.level.shift)
+        last = found.first + ahead
         va = batch.entry_va(found.row, found.column)
         whole = bits == fmt.attribute_bits(last, number)
         pa = fmt.output_address(found.first, number, va)
-        reach = fmt.output_address(last, number, va + ahead)
-        whole &= (reach == pa + ahead) & (reach >> np.uint64(self._regime.output_bits) == 0)
+        end = fmt.output_address(last, number, va + ahead)
+        whole &= (end == pa + ahead) & (end >> np.uint64(self._regime.output_bits) == 0)
         whole |= found.length == 1
         if whole.all():
             return found, bits

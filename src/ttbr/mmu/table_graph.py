@@ -12,9 +12,9 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
-from ttbr.arch.format import Kind
 from ttbr.arch.regime import Level, TranslationRegime
 from ttbr.memory.words import Words
+from ttbr.mmu.kernels import TYPE_BITS
 
 # Descriptors handled at once: bounds the temporary arrays to a few dozen MiB, whatever the image.
 DESCRIPTORS_AT_ONCE = 1 << 19
@@ -227,7 +227,7 @@ class _Builder:
                 words = self._tables.gather(nodes.address[chosen], level)
             else:
                 words = nodes.tables.rows(chosen).gathered()
-            named = fmt.kinds(words, number) == Kind.TABLE
+            named = words & np.uint64(TYPE_BITS) == np.uint64(fmt.table_type)
             if self._bounded:
                 whole = nodes.whole[chosen]
                 low = nodes.va[chosen[~whole], None] + offsets
