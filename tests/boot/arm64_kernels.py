@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from device_trees import blob, cells
-
 from ttbr.boot.arm64 import STAGES
 from ttbr.boot.board import Board
 from ttbr.boot.loader import custom
@@ -39,6 +38,7 @@ def config(page_shift: int, va_bits: int, **options: str) -> Config:
         "UNMAP_KERNEL_AT_EL0": "y",
         "RODATA_FULL_DEFAULT_ENABLED": "y",
         "BLK_DEV_INITRD": "y",
+        "HAVE_ALIGNED_STRUCT_PAGE": "y",
     }
     if va_bits == 52 and page_shift < 16:
         found["ARM64_LPA2"] = "y"

@@ -3,7 +3,6 @@
 from typing import Any
 
 from device_trees import Tree, blob, cells
-
 from ttbr.boot.board import Board
 from ttbr.boot.loader import Placement
 from ttbr.boot.machine import Machine

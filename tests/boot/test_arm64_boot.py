@@ -8,8 +8,8 @@ import arm64_kernels as made
 import numpy as np
 import pytest
 from arm64_kernels import PLAIN, WIDE, G, M
-from device_trees import blob, cells
 
+from device_trees import blob, cells
 from ttbr.boot.arm64.registers import with_t0sz
 from ttbr.boot.machine import Machine
 from ttbr.errors import InputError, TtbrError

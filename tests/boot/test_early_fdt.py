@@ -1,9 +1,9 @@
 """What Linux reads of the flat tree first."""
 
 import pytest
-from device_trees import cells
 from machines import G, M, board_tree, kernel, machine, pairs
 
+from device_trees import cells
 from ttbr.boot.early_fdt import early_init_dt_scan, early_init_fdt_reserve_self
 
 

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import pytest
-from device_trees import blob, cells
 
+from device_trees import blob, cells
 from ttbr.boot.earlycon import Earlycon, find_earlycon
 from ttbr.boot.fdt import DeviceTree
 from ttbr.boot.params import Params

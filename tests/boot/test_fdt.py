@@ -4,6 +4,9 @@ import struct
 import time
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
 from device_trees import (
     BEGIN,
     END,
@@ -19,9 +22,6 @@ from device_trees import (
     machine,
     read_source,
 )
-from hypothesis import given
-from hypothesis import strategies as st
-
 from ttbr.boot.fdt import HEADER_FIELDS, DeviceTree
 from ttbr.errors import InputError
 

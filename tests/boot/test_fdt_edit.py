@@ -4,10 +4,10 @@ import shutil
 import subprocess
 
 import pytest
-from device_trees import assemble, blob, cells, content, decompile, machine, read_source
 from hypothesis import given
 from hypothesis import strategies as st
 
+from device_trees import assemble, blob, cells, content, decompile, machine, read_source
 from ttbr.boot.fdt import DeviceTree
 from ttbr.boot.fdt_edit import with_chosen, with_memory
 from ttbr.errors import InputError

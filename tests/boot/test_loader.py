@@ -1,9 +1,9 @@
 """Where boot loaders put things."""
 
 import pytest
-from device_trees import blob, cells
 from machines import G, K, M, board_tree, kernel
 
+from device_trees import blob, cells
 from ttbr.boot.board import Board
 from ttbr.boot.loader import Placement, check, custom, qemu, u_boot, zimage_target
 from ttbr.errors import InputError

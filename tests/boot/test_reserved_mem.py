@@ -1,9 +1,9 @@
 """/reserved-memory, in both generations of its order."""
 
 import pytest
-from device_trees import cells
 from machines import CMA, G, M, board_tree, kernel, machine, pairs, reserved_memory
 
+from device_trees import cells
 from ttbr.boot.early_fdt import early_init_dt_scan
 from ttbr.boot.memblock import Flags
 from ttbr.boot.reserved_mem import early_init_fdt_scan_reserved_mem

@@ -15,6 +15,7 @@ from ttbr.boot.sparse import (
 )
 
 SPARSE = {"SPARSEMEM": "y", "SPARSEMEM_EXTREME": "y", "SPARSEMEM_VMEMMAP": "y", "SMP": "y"}
+SPARSE |= {"HAVE_ALIGNED_STRUCT_PAGE": "y"}
 SECTION = 128 * M
 
 
@@ -100,7 +101,7 @@ def test_arrays_of_sections_from_the_buffer() -> None:
     made = there((G, 256 * M), SPARSEMEM_VMEMMAP="n")
     arrays = SectionArrays(made, goal=G)
     sparse_init(made, arrays, physmem_bits=48, goal=G)
-    assert arrays.section_map_size() == 56 * 32768
+    assert arrays.section_map_size() == 64 * 32768
     first, second = arrays.arrays[8], arrays.arrays[9]
     assert second == first + arrays.section_map_size()
     assert made.memmap_bytes == 2 * arrays.section_map_size()

@@ -25,6 +25,7 @@ def machine(banks, options="", *, arch="arm64", bootargs="", release="6.12.117",
         config=Config(config),
         release=Release.parse(release),
         page_size=PAGE,
+        sizes={},
         phys_bits=32 if arch == "arm" else 64,
         caller=lambda *chain, tail=0: chain[-1],
     )

@@ -44,6 +44,9 @@ class NodeBlocks:
     ``parsed``: the nodes that were named (numa_nodes_parsed).
     """
 
+    _prefix = ""  # of messages about distances
+    _reset = "numa_reset_distance"
+
     def __init__(self, machine: Machine) -> None:
         self.machine = machine
         self.memblock = machine.memblock
@@ -160,8 +163,6 @@ class NodeBlocks:
         else:
             self.machine.distances[here, there] = distance
 
-    _prefix = ""
-
     def _alloc_distance(self, nodes: int, *callers: str) -> None:
         """``numa_alloc_distance``: a byte for each pair."""
         function = self.machine.kernel.caller("numa_alloc_distance", *callers)
@@ -176,8 +177,6 @@ class NodeBlocks:
             self.memblock.free(address, nodes * nodes, self._reset)
             self._table = None
         self.machine.distances.clear()
-
-    _reset = "numa_reset_distance"
 
 
 class MemblockNodes(NodeBlocks):
