@@ -405,6 +405,15 @@ def test_machines_whose_device_maps_are_not_modelled_are_named():
     assert not any("static device mappings" in text for text in run(tree()).unknowns)
 
 
+@pytest.mark.parametrize(("lpae", "size"), [("", M), ("y", 2 * M)])
+def test_tegra_maps_sections_of_either_size(lpae, size):
+    # with LPAE as Debian's armmp-lpae kernel of 6.1 did under QEMU
+    made = kernel(ARCH_TEGRA="y", ARM_LPAE=lpae)
+    machine = run(tree("nvidia,tegra124", cpu="arm,cortex-a15"), made)
+    vms = {vm.address: vm.size for vm in machine.arch_state.mapper.static_vms}
+    assert vms[0xFE20_0000] == vms[0xFE00_0000] == size
+
+
 def test_exynos_counts_eight_entries_of_memory():
     entries = tuple((RAM + index * 32 * M, 32 * M) for index in range(9))
     board = tree("samsung,exynos5", memory=entries)

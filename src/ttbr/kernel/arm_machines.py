@@ -20,11 +20,16 @@ if TYPE_CHECKING:
 K = 1 << 10
 M = 1 << 20
 G = 1 << 30
+SECTION = 0
+"""As a length: whatever a section maps in the kernel's descriptor format."""
 
 
 @dataclass(frozen=True, slots=True)
 class Static:
-    """One entry of a map_desc table: virtual and physical address, bytes, memory type."""
+    """One entry of a map_desc table: virtual and physical address, bytes, memory type.
+
+    `length` is `SECTION` where the table says SECTION_SIZE, which is larger with LPAE.
+    """
 
     virtual: int
     physical: int
@@ -108,8 +113,8 @@ GENERIC_DT = MachineDesc("Generic DT based system", (), ())
 # arch/arm/mach-tegra/iomap.h, io.c:tegra_io_desc
 TEGRA = IoTable(
     (
-        Static(0xFE20_0000, 0x6000_0000, M),
-        Static(0xFE00_0000, 0x7000_0000, M),
+        Static(0xFE20_0000, 0x6000_0000, SECTION),
+        Static(0xFE00_0000, 0x7000_0000, SECTION),
         Static(0xFE44_0000, 0x5004_0000, 16 * K),
         Static(0xFE40_0000, 0x4000_0000, 256 * K),
     )

@@ -35,7 +35,10 @@ def map_io(boot: ArmBoot) -> None:
             case IoTable(entries):
                 _iotable_init(
                     boot,
-                    [MapDesc(e.virtual, e.physical, e.length, e.type) for e in entries],
+                    [
+                        MapDesc(e.virtual, e.physical, e.length or boot.layout.section_size, e.type)
+                        for e in entries
+                    ],
                 )
             case FromTree():
                 _map_from_tree(boot, step)
