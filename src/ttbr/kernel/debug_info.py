@@ -5,7 +5,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from elftools.common.exceptions import ELFError
+from elftools.common.exceptions import DWARFError, ELFError
 from elftools.elf.elffile import ELFFile
 
 from ttbr.errors import InputError
@@ -31,14 +31,15 @@ def open_types(path: Path, word: int) -> Types:
             except InputError as error:
                 raise InputError(f"{path}: {error}") from error
     try:
-        elf = ELFFile(path.open("rb"))
-        section = elf.get_section_by_name(".BTF")
-        if section is not None:
-            return Btf(section.data(), word, f"BTF in {path}")
-        if elf.has_dwarf_info():
-            return Dwarf(elf.get_dwarf_info(), word, f"DWARF in {path}")
-    except ELFError as error:
-        raise InputError(f"{path}: {error}") from error
+        with path.open("rb") as file:
+            elf = ELFFile(file)
+            section = elf.get_section_by_name(".BTF")
+            if section is not None:
+                return Btf(section.data(), word, f"BTF in {path}")
+            if elf.has_dwarf_info():
+                return Dwarf(elf.get_dwarf_info(), word, f"DWARF in {path}")
+    except (ELFError, DWARFError) as error:
+        raise InputError(f"{path}: {error or 'damaged'}") from error
     raise InputError(f"{path}: has neither .BTF nor debugging information")
 
 
@@ -70,6 +71,13 @@ class Dwarf:
         unit = next(self._units, None)
         if unit is None:
             return False
+        try:
+            self._note(unit)
+        except (ELFError, DWARFError) as error:
+            raise InputError(f"{self.source} is damaged: {error}") from error
+        return True
+
+    def _note(self, unit: Any) -> None:
         for die in unit.get_top_DIE().iter_children():
             name = die.attributes.get("DW_AT_name")
             text = None if name is None else name.value.decode("utf-8", "replace")
@@ -87,7 +95,6 @@ class Dwarf:
                     self._constants.setdefault(constant, value)
                 if text:
                     self._enums.setdefault(text, values)
-        return True
 
     def _struct(self, name: str) -> Any:
         while name not in self._structs and self._read_unit():
