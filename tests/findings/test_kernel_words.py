@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 from attempts import attempted
-from console_cases import CASES, Case
+from console_cases import CASES, HANGS, Case
 
 from ttbr.findings import check
 
@@ -35,6 +35,15 @@ def test_nothing_is_said_that_the_kernel_did_not_say() -> None:
         if line not in console(case)
     ]
     assert missing == []
+
+
+@pytest.mark.parametrize("case", HANGS, ids=lambda case: case.name)
+def test_where_the_model_stops_a_real_kernel_said_no_more(case: Case) -> None:
+    subject = attempted(case)
+    assert subject.boot is not None
+    assert case.code in {finding.code for finding in check(subject)}
+    last = [line for line in console(case) if line][-1]
+    assert last == subject.boot.events.messages[-1].text
 
 
 def test_how_many_were_confirmed(say) -> None:

@@ -194,9 +194,6 @@ SILENT = {
         replace(ARM, reserved=[region(f"r{n}", RAM + 256 * M + n * M, 64 * K) for n in range(140)])
     ),
     "zone-empty": lambda: attempted(ARM),
-    "boot-stops": lambda: attempted(
-        replace(ARM, reserved=[region("low", RAM + M, 64 * K, no_map=b"")])
-    ),
     "boot-refused": lambda: attempted(replace(ARM64), kernel(ARM64, KASAN="y", KASAN_GENERIC="y")),
 }
 
