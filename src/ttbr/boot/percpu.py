@@ -65,9 +65,9 @@ def _setup_up(machine: Machine, cpus: list[PossibleCpu], goal: int) -> None:
     info = _alloc_info(machine, 1, 1, ("pcpu_alloc_alloc_info", function))
     chunk = _alloc(machine, unit, kernel.page_size, function, start=goal)
     _setup_first_chunk(machine, Sizes(0, 0, unit, unit), unit, [cpus], chunk)
-    # The last call is a jump, so that memblock sees who called this function.
-    _free_info(
-        machine, info, function if kernel.config.enabled("FRAME_POINTER") else "start_kernel"
+    # Everything up to memblock_free() ends in a jump.
+    machine.memblock.free(
+        *info, kernel.caller("pcpu_free_alloc_info", function, "start_kernel", tail=2)
     )
 
 
@@ -91,7 +91,7 @@ def _embed_first_chunk(machine: Machine, cpus: list[PossibleCpu], goal: int) -> 
         f"d{sizes.dynamic} u{sizes.unit}"
     )
     _setup_first_chunk(machine, sizes, page, groups, min(areas))
-    _free_info(machine, info, EMBED)
+    machine.memblock.free(*info, kernel.caller("pcpu_free_alloc_info", EMBED, tail=1))
     machine.memblock.free(areas_at, areas_size, EMBED)
 
 
@@ -172,11 +172,6 @@ def _alloc_info(
     described = of("pcpu_alloc_info") + of("pcpu_group_info") * groups + 4 * units
     size = _pages(kernel, described)
     return _alloc(machine, size, kernel.page_size, kernel.caller(*callers)), size
-
-
-def _free_info(machine: Machine, info: tuple[int, int], function: str) -> None:
-    called = machine.kernel.caller("pcpu_free_alloc_info", function, tail=1)
-    machine.memblock.free(*info, called)
 
 
 def _setup_first_chunk(

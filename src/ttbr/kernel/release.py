@@ -370,6 +370,11 @@ _ENTRIES = {
 }
 
 _START_KERNEL = {
+    "arm_low_memory_is_dma_memory": Behaviour(
+        "on arm what asks for low memory gets some that the DMA zone has; before, below 4 GiB",
+        "arch/arm/include/asm/dma.h: ARCH_LOW_ADDRESS_LIMIT",
+        since=(6, 12),
+    ),
     "percpu_early_20k": Behaviour(
         "20 KiB of per-CPU memory are kept for allocations before slab, not 12",
         "include/linux/percpu.h: PERCPU_DYNAMIC_EARLY_SIZE",

@@ -36,7 +36,8 @@ def bootmem_init(boot: ArmBoot) -> None:
 def max_dma_address(boot: ArmBoot) -> int:
     """MAX_DMA_ADDRESS as a physical one: behind the DMA zone, or of the last virtual address."""
     size = boot.mdesc.zone_size(boot.config) if boot.config.enabled("ZONE_DMA") else 0
-    virtual = boot.layout.page_offset + size if size else LAST
+    reachable = 0 < size <= LAST - boot.layout.page_offset
+    virtual = boot.layout.page_offset + size if reachable else LAST
     return (virtual - boot.layout.page_offset + boot.phys_offset) & boot.memblock.address_max
 
 

@@ -1,6 +1,7 @@
 """What arm's part of mm_init() adds: bounce buffers of LPAE kernels.
 
-Source: arch/arm/mm/init.c: mem_init; include/linux/memblock.h: ARCH_LOW_ADDRESS_LIMIT.
+Source: arch/arm/mm/init.c: mem_init; asm/dma.h, include/linux/memblock.h:
+ARCH_LOW_ADDRESS_LIMIT.
 """
 
 from __future__ import annotations
@@ -31,4 +32,7 @@ def _swiotlb(boot: ArmBoot, pool: Swiotlb, cpus: int) -> None:
         return
     max_pfn = boot.memblock.end_of_dram() >> PAGE_SHIFT
     needed = max_pfn > min(arm_dma_limit(boot), LAST) >> PAGE_SHIFT
-    pool.init(needed=needed, limit=LAST, cpus=cpus)
+    release, limit = boot.machine.kernel.release, LAST
+    if boot.config.enabled("ZONE_DMA") and release.has("arm_low_memory_is_dma_memory"):
+        limit = arm_dma_limit(boot)
+    pool.init(needed=needed, limit=limit, cpus=cpus)
