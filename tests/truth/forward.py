@@ -67,7 +67,15 @@ def _run_running(recording: Recording, stop: str | None) -> Boot:
     board = Board.from_dtb(blob, firmware=firmware)
     placement = custom(board, recording.kernel_at, _tree_at(log, len(blob)))
     kernel = recording.kernel
-    made = boot(board, kernel, placement, kaslr_offset=offset, memstart=memstart, stop=stop)
+    made = boot(
+        board,
+        kernel,
+        placement,
+        kaslr_offset=offset,
+        memstart=memstart,
+        cpu=recording.cpu,
+        stop=stop,
+    )
     if firmware is not None and made.machine.initrd is not None:
         # The log has it in whole pages; the recording says how long the file was.
         (size,) = [s for n, s in json.loads(truth.text(case, "loaded.json")).items() if "init" in n]

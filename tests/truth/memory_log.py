@@ -34,7 +34,10 @@ ABOUT_MEMORY = re.compile(
     )
 )
 # What follows belongs to the running kernel, but for the line about memory itself.
-BEHIND = re.compile(r"SLUB: ")
+# A log whose buffer ran over may have lost the first of these.
+BEHIND = re.compile(
+    r"SLUB: |rcu: |NR_IRQS: |GICv|arch_timer: |Console: |Calibrating|pid_max: |LSM: |smp: "
+)
 
 
 def boot_log(truth: ModuleType, case: str) -> list[str]:
@@ -72,6 +75,8 @@ def until_hand_over(lines: list[str]) -> list[str]:
 def about_memory(lines: list[str]) -> list[str]:
     """The lines about memory, offsets in functions made unknown; the last one is ``Memory:``."""
     before = until_hand_over(lines)
+    if not any(line.startswith("mem auto-init") for line in before):
+        lines = before  # the log lost what follows
     late = [line for line in lines[len(before) :] if re.match(r"Memory: \d|KASLR ", line)]
     return [OFFSET.sub("+?/?", line) for line in [*before, *late] if ABOUT_MEMORY.match(line)]
 
