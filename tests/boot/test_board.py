@@ -157,3 +157,15 @@ def test_qemus_max_looks_like_a_cortex_a57() -> None:
         (virt, a57, "arm"),
     ):
         assert disguised_cpu(board, cpu, arch) is None
+
+
+def test_a_cortex_a57_of_qemu_with_16k_pages_is_its_max() -> None:
+    from ttbr.boot.qemu_boards import unmasked_cpu
+    from ttbr.kernel.cpu import CORES, QEMU_MAX
+
+    a57 = CORES["arm,cortex-a57"]
+    assert unmasked_cpu(True, a57, 12) == (a57, None)
+    assert unmasked_cpu(False, a57, 14) == (a57, None)
+    core, concluded = unmasked_cpu(True, a57, 14)
+    assert core is QEMU_MAX and core.granule(14) and core.lpa2(14)
+    assert concluded is not None and "no pages of 16K" in concluded

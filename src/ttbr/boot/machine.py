@@ -12,7 +12,7 @@ from ttbr.boot.free_all import HandOver
 from ttbr.boot.loader import Placement
 from ttbr.boot.memblock import INIT_REGIONS, Memblock
 from ttbr.boot.params import Params, command_line
-from ttbr.boot.qemu_boards import disguised_cpu
+from ttbr.boot.qemu_boards import disguised_cpu, unmasked_cpu
 from ttbr.boot.zones import Node
 from ttbr.kernel.cpu import Cpu, find_cpu
 from ttbr.kernel.kernel import Kernel
@@ -157,7 +157,9 @@ class Machine:
         if cpu is None:
             cpu, assumption = find_cpu(board.cpu_compatible, kernel.arch)
             disguised = disguised_cpu(board.compatible, board.cpu_compatible, kernel.arch)
-            unknowns += [line for line in (assumption, disguised) if line]
+            shift = kernel.page_size.bit_length() - 1
+            cpu, concluded = unmasked_cpu(disguised is not None, cpu, shift)
+            unknowns += [line for line in (assumption, concluded or disguised) if line]
         log = EventLog()
         ram = Ram(board.ram)
         ram.write(placement.dtb, tree.blob[: tree.totalsize])

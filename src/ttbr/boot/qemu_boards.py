@@ -11,6 +11,7 @@ from __future__ import annotations
 from itertools import pairwise
 
 from ttbr.boot.fdt import DeviceTree
+from ttbr.kernel.cpu import QEMU_MAX, Cpu
 
 VIRT_MACHINE = "linux,dummy-virt"
 VIRTIO = b"virtio,mmio"
@@ -55,6 +56,19 @@ def disguised_cpu(
     return (
         "the tree's CPU is taken for a Cortex-A57, as which QEMU's -cpu max introduces itself, "
         "too: give its ID registers (--registers) if it is that"
+    )
+
+
+def unmasked_cpu(disguised: bool, cpu: Cpu, page_shift: int) -> tuple[Cpu, str | None]:
+    """The CPU, and what was concluded: a Cortex-A57 that runs 16K pages is QEMU's ``max``.
+
+    ``disguised``: the tree is one in which `disguised_cpu` finds the two alike.
+    """
+    if not disguised or cpu.granule(page_shift):
+        return cpu, None
+    return QEMU_MAX, (
+        f"the tree's CPU is taken for QEMU's -cpu max, which introduces itself as a {cpu.name}, "
+        f"too: that one has no pages of {1 << page_shift - 10}K, as the kernel needs them"
     )
 
 

@@ -165,6 +165,13 @@ _CORES = (
 CORES: Mapping[str, Cpu] = {core.compatible: core for core in _CORES}
 """The cores that are known, by ``compatible``."""
 
+QEMU_MAX = Cpu(
+    "QEMU's max",
+    "qemu,max",
+    _aarch64(0x0323_1020_1126, 0x0110_1021_1122, 0x1021_0110_1001_1011),
+)
+"""``-cpu max`` of QEMU 7.2, as its gdbstub shows it (target/arm/cpu64.c: aarch64_max_initfn)."""
+
 DEFAULT_CORES = {"arm64": CORES["arm,cortex-a72"], "arm": CORES["arm,cortex-a15"]}
 """What an unknown core is taken for, by the kernel's architecture."""
 
