@@ -30,8 +30,20 @@ def test_a_file_without_types(ttbr, predictions, tmp_path):
     ttbr("symbols", image, "--vmlinux", image).refused("neither .BTF nor debugging information")
 
 
+def test_an_image_without_tasks(ttbr, predictions):
+    image = predictions["qemu-virt-arm64"]
+    ttbr("ps", image).refused("no tasks were found")
+    ttbr("maps", image, "1").refused("no tasks were found")
+    zones = ttbr("zones", image)
+    assert (zones.code, zones.out) == (1, "")
+    assert "not found" in zones.err
+    page = ttbr("page", image, "0x40300000", "--json").json
+    assert (page["page"], page["processes"]) == (None, None)
+    assert len(page["kernel"]) >= 1
+
+
 def test_help_has_examples(ttbr):
-    for command in ("symbols", "config"):
+    for command in ("symbols", "config", "ps", "maps", "page", "read", "search", "buddy"):
         done = ttbr(command, "--help")
         assert done.code == 0
         assert "Examples:" in done.out

@@ -11,7 +11,10 @@ _ANON, _MOVABLE = 1, 2  # low bits of mapping (PAGE_MAPPING_…)
 
 
 def page_json(use: PageUse, pa: int) -> dict[str, Any]:
-    """Frame, struct page, what it is used as, and who maps the byte at ``pa``."""
+    """Frame, struct page, what it is used as, and who maps the byte at ``pa``.
+
+    ``processes`` is null where no tasks were found.
+    """
     linux = use.memory.linux
     pfn = pa // linux.page_size
     found: dict[str, Any] = {"pa": hex(pa), "pfn": hex(pfn), "page": None, "free": None}
@@ -33,12 +36,14 @@ def page_json(use: PageUse, pa: int) -> dict[str, Any]:
     block = use.free_block(pfn)
     if block is not None:
         found["free"] = {"first_pfn": hex(block[0]), "order": block[1]}
-    names = dict(zip(linux.tasks.pid.tolist(), linux.tasks.comm, strict=True))
     found["kernel"] = [hex(va) for va in use.kernel_addresses(pa)]
-    found["processes"] = [
-        {"pid": pid, "name": shown(names.get(pid, "")), "va": hex(va), "entry": kind}
-        for pid, va, kind in use.users(pa)
-    ]
+    found["processes"] = None
+    if linux.init_task is not None:
+        names = dict(zip(linux.tasks.pid.tolist(), linux.tasks.comm, strict=True))
+        found["processes"] = [
+            {"pid": pid, "name": shown(names.get(pid, "")), "va": hex(va), "entry": kind}
+            for pid, va, kind in use.users(pa)
+        ]
     return found
 
 
@@ -71,7 +76,9 @@ def print_page(out: Console, found: dict[str, Any]) -> None:
         out.print(f"free: in a block of order {block['order']} from frame {block['first_pfn']}")
     for va in found["kernel"]:
         out.print(f"kernel {va}")
-    for user in found["processes"]:
+    if found["processes"] is None:
+        out.print("processes: no tasks were found")
+    for user in found["processes"] or ():
         out.print(f"pid {user['pid']} {user['name']} {user['va']} {user['entry']}")
     if not found["kernel"] and not found["processes"]:
         out.print("mapped by nothing that was found")
