@@ -84,12 +84,24 @@ def _run_running(recording: Recording, stop: str | None) -> Boot:
 
 
 def _tree_at(log: list[str], size: int) -> int:
-    """Where the loader put the tree: the reserved region that no line of the log explains."""
-    reserved = {int(m[1], 16): int(m[2], 16) for m in map(RESERVED.match, log) if m}
-    calls = {start for kind, start, _, _ in events(log) if kind == "memblock_reserve"}
-    return next(
-        base for base, end in reserved.items() if base not in calls and end - base >= size - 1
+    """Where the loader put the tree: what was reserved before memblock's calls were printed."""
+    explained = sorted(
+        (start, end) for kind, start, end, _ in events(log) if kind == "memblock_reserve"
     )
+    for base, last in (map(int_16, m.groups()) for m in map(RESERVED.match, log) if m):
+        at = base
+        for start, end in explained:
+            if start > at and min(start - 1, last) - at >= size - 1:
+                break
+            if start <= at <= end:
+                at = end + 1
+        if last - at >= size - 1:
+            return at
+    raise AssertionError("no reserved region is without a line of its own")
+
+
+def int_16(text: str) -> int:
+    return int(text, 16)
 
 
 def with_recorded_memblock(truth: ModuleType, case: str) -> Machine:

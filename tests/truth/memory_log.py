@@ -37,7 +37,7 @@ ABOUT_MEMORY = re.compile(
 # A log whose buffer ran over may have lost the first of these.
 BEHIND = re.compile(
     r"SLUB: |rcu: |NR_IRQS: |GICv|arch_timer: |Console: |Calibrating|pid_max: |LSM: |smp: "
-    r"|printk: (legacy )?console \["
+    r"|printk: (legacy )?console \[|memblock_phys_free: \S+ free_init"
 )
 
 
