@@ -204,6 +204,20 @@ def test_a_page_block_that_begins_in_a_hole_is_not_movable():
     assert set(unmovable // 1024) == {first // 1024}
 
 
+def test_memory_that_may_be_unplugged_is_given_away_too():
+    plain = run(tree(memory=((RAM, 256 * M),)))
+    board = Board.from_dtb(tree(memory=((RAM, 256 * M),)))
+    machine = Machine.hand_over(board, kernel(), custom(board, RAM + 0x8000, DTB), tree=board.tree)
+    for name, stage in arm.STAGES:
+        machine.enter(name)
+        if name == "mm_init":
+            machine.memblock.mark_hotplug(RAM + 128 * M, 128 * M, "test")
+            machine.memblock.movable_node = True
+        stage(machine)
+    assert not [region for region in machine.memblock.memory.list if region.flags]
+    assert machine.handed_over.free.pages >= plain.handed_over.free.pages - 16
+
+
 def test_ecc_is_said_beside_the_cache_policy():
     for bootargs, words in (("ecc=on", "ECC enabled, Data cache"), ("ecc=off", "Data cache")):
         said = [message.text for message in run(tree(bootargs=bootargs)).log.messages]

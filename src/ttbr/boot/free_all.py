@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from ttbr.boot.buddy import FreeBlocks, ZoneLists, columns
-from ttbr.boot.regions import is_node
+from ttbr.boot.regions import Flags, is_node
 from ttbr.kernel.pageblock import max_page_order, pageblock_bytes
 from ttbr.kernel.structs import section_shift, struct_size
 
@@ -37,6 +37,8 @@ def memblock_free_all(machine: Machine) -> HandOver:
     """Give all free memory away, lowmem first, and set `Zone.managed`."""
     kernel, memblock = machine.kernel, machine.memblock
     _free_unused_memmap(machine)
+    # Even what may be unplugged is memory to give away (free_low_memory_core_early).
+    memblock.memory.set_flag(0, memblock.address_max, Flags.HOTPLUG, False)
     if kernel.release.has("reserved_regions_get_nodes"):
         for region in list(memblock.memory.list):
             memblock.set_node(region.base, region.size, memblock.reserved, region.nid)

@@ -124,8 +124,10 @@ _COMMON = {
     ),
     "reserved_mem_grows": Behaviour(
         "'reg' nodes beyond the 64th are kept, too: the array is allocated for as many as counted",
-        "drivers/of/of_reserved_mem.c: alloc_reserved_mem_array",
-        since=(6, 12),
+        "drivers/of/of_reserved_mem.c: alloc_reserved_mem_array; kernels 6.12.95 (without) and "
+        "6.12.107 (with) were seen",
+        since=(6, 13),
+        stable=MappingProxyType({(6, 12): 107}),
     ),
     "alloc_ranges_near_reserved": Behaviour(
         "a 'size' node with alloc-ranges is placed bottom-up or top-down, next to a region that "
