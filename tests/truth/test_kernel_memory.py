@@ -106,7 +106,11 @@ def test_free_lists(machine, memory, say):
 def test_vmalloc_equals_vmallocinfo(machine, memory, say):
     """Size, pages, physical address and kind of every area (addresses are hashed there)."""
     found = memory.vmalloc
-    assert found is not None
+    if found is None:
+        # Nothing but the symbols of data says where the lists are since 6.9
+        assert not any(memory.linux.symbol(name) for name in ("vmap_area_list", "vmap_nodes"))
+        say(f"{machine.case}: vmalloc areas are unknown: the kernel has no symbols of data")
+        return
     assert found.unknown == ()
     mine = Counter()
     for size, flags, pages, pa in zip(

@@ -54,7 +54,7 @@ def find_modules(kernel: VirtualMemory, text: int, head: int | None) -> Modules:
         evidence = f"the kernel's list at {head:#x}"
     else:
         nodes = _searched(kernel, text)
-        evidence = "structures near the kernel that are in one list and have a name each"
+        evidence = "structures near the kernel in one list, each with a name and symbols"
     found, names, tables = [], [], []
     for node in nodes:
         name = _name(kernel, node)
@@ -113,7 +113,12 @@ def _searched(kernel: VirtualMemory, text: int) -> list[int]:
         back, there = kernel.words(following[at] + np.uint64(word), 1, word)
         forth, here = kernel.words(before[at], 1, word)
         same = there & here & (back[:, 0] == place) & (forth[:, 0] == place)
-        nodes += [node for node in place[same].tolist() if _name(kernel, node) is not None]
+        # Other structures have a list and a name, too; only a module has symbols
+        nodes += [
+            node
+            for node in place[same].tolist()
+            if _name(kernel, node) is not None and _symbols(kernel, node).names
+        ]
     return _in_order(kernel, nodes)
 
 
