@@ -1,6 +1,8 @@
 """What else answers the same questions: drgn, one page at a time; and a plain Python loop."""
 
+import atexit
 import importlib.util
+import shutil
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
@@ -29,8 +31,8 @@ NUMBER(KERNELPACMASK)=0x0
 class Drgn:
     """drgn on an ELF core of a memory."""
 
-    def __init__(self, program: Any, folder: Any) -> None:
-        self._program, self._folder = program, folder
+    def __init__(self, program: Any) -> None:
+        self._program = program
 
     @classmethod
     def of(
@@ -50,12 +52,13 @@ class Drgn:
             phys=memory.banks[0].base,
             t1sz=64 - bits,
         )
-        folder = tempfile.TemporaryDirectory(prefix="ttbr-bench-")
-        core = Path(folder.name) / "core"
+        folder = Path(tempfile.mkdtemp(prefix="ttbr-bench-"))
+        atexit.register(shutil.rmtree, folder, ignore_errors=True)
+        core = folder / "core"
         save_core(core, memory, [Note("VMCOREINFO", 0, info.encode())], "arm64")
         program = drgn.Program()
         program.set_core_dump(str(core))
-        return cls(program, folder)
+        return cls(program)
 
     def reader(self, vas: list[int]) -> Callable[[], None]:
         """Reads a byte at each address: a walk for each."""

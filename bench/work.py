@@ -73,7 +73,7 @@ def peak(call: Callable[[], Any]) -> int:
 def dump_group(image: Generated) -> Group:
     """The whole space as columns, and its regions."""
     space, table_bytes = image.space, image.words.nbytes
-    rounds = 40 if image.leaves <= 1 << 20 else 7
+    rounds = 300 if image.leaves <= 1 << 20 else 7
 
     def dump() -> Any:
         mappings = space.mappings()
