@@ -164,6 +164,8 @@ def recording_groups(folder: Path) -> Iterator[Group]:
     truth = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(truth)
     for case in truth.cases():
+        if not (folder / case / "registers.json").exists():
+            continue  # recorded while it booted only
         banks = truth.ram(case)
         memory = BankedMemory([Piece(base, len(data), data) for base, data in banks.items()])
         registers = read_registers(str(folder / case / "registers.json"))
