@@ -108,7 +108,7 @@ def _pgd(
     memory = kernel.space.memory
     for column in range(words.shape[1]):
         values = words[:, column]
-        if (values % np.uint64(64 if size >= 64 else 32)).any():
+        if (values % np.uint64(min(size, 64))).any():  # a root is aligned to its own size
             continue
         if len(np.unique(values)) < len(values):
             continue
