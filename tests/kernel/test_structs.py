@@ -135,3 +135,9 @@ def test_sizes_in_a_profile_that_cannot_be(sizes: object) -> None:
     described |= {"flags": 0, "file_size": 0, "symbols": symbols, "config": {}, "sizes": sizes}
     with pytest.raises(InputError, match="'sizes'"):
         Kernel.from_description(described, "x")
+
+
+def test_what_kfence_keeps_of_an_object_is_aligned_for_its_memory_cgroup() -> None:
+    """39 pages for 255 objects, as a 32-bit kernel with both said; 38 without MEMCG."""
+    assert struct_size(kernel("arm", MEMCG="y"), "kfence_metadata") == 616
+    assert struct_size(kernel("arm"), "kfence_metadata") == 608

@@ -161,7 +161,8 @@ _START_KERNEL: dict[str, Struct] = {
     "kfence_track": (F("int", 2), F("u64"), F("int"), F("long", 64)),
     "kfence_metadata": (
         *(F("list_head"), F("ptr", 2), F("raw_spinlock"), F("int"), F("long", 4)),
-        *(F("kfence_track", 2), F("int"), F("ptr", when="MEMCG")),
+        # struct slabobj_ext is aligned to 8 bytes, also where its pointer has 4.
+        *(F("kfence_track", 2), F("int"), F("u64", when="MEMCG")),
         F("ptr", when="MEMCG&MEM_ALLOC_PROFILING"),
     ),
 }
