@@ -50,7 +50,7 @@ def test_memory_that_overlaps(ttbr: Run, examples: Path) -> None:
     ).refused("overlap")
 
 
-@pytest.mark.parametrize("spelling", ["1G", "0x40000000", "x:1G", "0x40000000:", "0x40000000:0"])
+@pytest.mark.parametrize("spelling", ["1G@", ":1G", "x:1G", "0x40000000:", "0x40000000:0", "-1G"])
 def test_memory_that_is_no_range(ttbr: Run, examples: Path, spelling: str) -> None:
     ttbr("boot", examples / "qemu-virt-arm64.dtb", "--memory", spelling).refused("--memory")
 
@@ -176,3 +176,30 @@ def test_unknown_command_and_option(ttbr: Run) -> None:
 def test_nothing_to_translate(ttbr: Run, predictions: dict[str, Path]) -> None:
     ttbr("translate", predictions["qemu-virt-arm64"]).refused("VA")
     ttbr("translate", predictions["qemu-virt-arm64"], "zz").refused("zz")
+
+
+@pytest.mark.parametrize(
+    ("name", "words"), [("TTBR9_EL1", "'TTBR9_EL1' is no register"), ("TTBR0_EL1", "ID registers")]
+)
+def test_a_register_that_says_nothing(ttbr: Run, examples: Path, name: str, words: str) -> None:
+    """A slip must not pass for a register that was given: nothing else would tell."""
+    board = examples / "qemu-virt-arm64.dtb"
+    ttbr("boot", board, "--registers", f"{name}=1").refused(words)
+
+
+@pytest.mark.parametrize("other", ["--dmesg", "--iomem"])
+def test_two_answers_at_once(ttbr: Run, examples: Path, other: str) -> None:
+    ttbr("boot", examples / "qemu-virt-arm64.dtb", "--events", other).refused("--events", other)
+
+
+def test_names_of_a_tree_cannot_move_the_cursor(ttbr: Run, examples: Path, tmp_path: Path) -> None:
+    """Model and command line are the tree's author's; an error's file name may be, too."""
+    board = tmp_path / "odd.dtb"
+    blob = (examples / "qemu-virt-arm64.dtb").read_bytes()
+    board.write_bytes(blob.replace(b"linux,dummy-virt", b"\x1b[31m[bold]virt\x07"))
+    answer = ttbr("boot", board, "--bootargs", "[red]\x1b[2J", "--stage", "memblock")
+    assert answer.code == 0
+    assert not any(ord(char) < 32 for char in answer.out.replace("\n", ""))
+    assert answer.out.startswith("\\x1b[31m[bold]virt\\x07: Linux ")
+    assert "command line: [red]\\x1b[2J\n" in answer.out
+    ttbr("boot", tmp_path / "\x1b[31m").refused("/\\x1b[31m: No such file")

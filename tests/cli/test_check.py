@@ -128,3 +128,13 @@ def test_strings_of_the_tree_are_shown_safely(ttbr: Run, tmp_path: Path) -> None
     lines = ttbr("check", tmp_path / "odd.dtb", "--github").out.splitlines()
     assert all(line.startswith(("::error file=", "::notice file=")) for line in lines)
     assert not any("\x1b" in line for line in lines)
+
+
+def test_the_rules_as_json(ttbr: Run) -> None:
+    """--json holds for every answer, wherever it stands."""
+    rules = ttbr("check", "--list", "--json").json
+    assert [rule["code"] for rule in rules] == [
+        line.split()[1] for line in ttbr("check", "--list").out.splitlines()
+    ]
+    code = rules[0]["code"]
+    assert ttbr("check", "--json", "--explain", code).json == rules[0]

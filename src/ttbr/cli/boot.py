@@ -4,6 +4,8 @@ from pathlib import Path
 
 import click
 
+from ttbr.boot.boot import STAGES as STAGES_OF
+from ttbr.boot.boot import stage_names
 from ttbr.boot.iomem import iomem as resources
 from ttbr.cli.boards import Request, board_options
 from ttbr.cli.output import console, json_option, print_json, progress
@@ -15,6 +17,8 @@ from ttbr.report.boot import boot_json, print_boot, print_events
 from ttbr.report.dmesg import dmesg as kernel_log
 from ttbr.report.dmesg import dmesg_json
 from ttbr.report.iomem import iomem_json, iomem_lines
+
+STAGES = "\n".join(dict.fromkeys(f"Stages: {', '.join(stage_names(arch))}." for arch in STAGES_OF))
 
 
 @click.command(
@@ -33,7 +37,8 @@ Examples:
   ttbr boot board.dtb --dmesg                 # what the kernel will say about memory
   ttbr boot board.dtb --iomem                 # /proc/iomem's part about RAM
 \b
-Stages: handoff, head, early_map, fixmap, memblock, paging_init, bootmem_init, mm_init.""",
+"""
+    + STAGES,
 )
 @board_options
 @click.option("--stage", metavar="NAME", help="Stop after this stage (default: the last).")
@@ -62,7 +67,7 @@ def boot_command(
     iomem: bool,
     as_json: bool,
 ) -> None:
-    """Boot Linux on BOARD.dtb, from the loader's hand-over to the end of setup_arch.
+    """Boot Linux on BOARD.dtb, from the loader's hand-over to the free lists.
 
     Every table is written where Linux would allocate it. --save keeps the result as an ELF core
     that all other commands read.
@@ -81,6 +86,8 @@ def boot_command(
             compare(request, against, stage, as_json=as_json)
         run_sweep(request, sweep, stage, as_csv=as_csv, as_json=as_json)
         return
+    if events and (dmesg or iomem):
+        raise InputError("--events is another answer than --dmesg and --iomem: choose one")
     result = request.run(stage)
     reached = result.stages[-1]
     if save is not None:

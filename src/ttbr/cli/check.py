@@ -9,7 +9,14 @@ from ttbr.cli.boards import Request, board_options
 from ttbr.cli.output import console, json_option, print_json
 from ttbr.findings import CHECK, Severity, check
 from ttbr.report.ci import annotations, sarif, source_file
-from ttbr.report.findings import findings_json, print_findings, print_rule, print_rules
+from ttbr.report.findings import (
+    by_severity,
+    findings_json,
+    print_findings,
+    print_rule,
+    print_rules,
+    rule_json,
+)
 
 SEVERITIES = {str(severity): severity for severity in sorted(Severity, reverse=True)}
 STDOUT = Path("-")
@@ -21,13 +28,20 @@ def _explain(context: click.Context, parameter: click.Parameter, code: str | Non
     rule = CHECK.get(code)
     if rule is None:
         raise click.BadParameter(f"no finding '{code}': ttbr check --list names them all")
-    print_rule(console(), rule)
+    if context.params["as_json"]:
+        print_json(rule_json(rule))
+    else:
+        print_rule(console(), rule)
     context.exit()
 
 
 def _list(context: click.Context, parameter: click.Parameter, asked: bool) -> None:
     if asked and not context.resilient_parsing:
-        print_rules(console(), list(CHECK))
+        rules = by_severity(CHECK)
+        if context.params["as_json"]:
+            print_json([rule_json(rule) for rule in rules])
+        else:
+            print_rules(console(), rules)
         context.exit()
 
 
@@ -65,7 +79,6 @@ Exit codes: 0 nothing found at or above --fail-on, 1 something found, 2 bad inpu
 @click.option(
     "--explain",
     metavar="CODE",
-    is_eager=True,
     expose_value=False,
     callback=_explain,
     help="Print the page about a finding.",
@@ -73,7 +86,6 @@ Exit codes: 0 nothing found at or above --fail-on, 1 something found, 2 bad inpu
 @click.option(
     "--list",
     is_flag=True,
-    is_eager=True,
     expose_value=False,
     callback=_list,
     help="List all findings that there are.",

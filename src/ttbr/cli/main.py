@@ -29,6 +29,7 @@ from ttbr.cli.read import read_command, search_command
 from ttbr.cli.symbols import symbols_command
 from ttbr.cli.translate import translate_command
 from ttbr.errors import TtbrError
+from ttbr.report.hostile import visible
 
 EXIT_BAD_INPUT = 2
 EXIT_INTERRUPTED = 130
@@ -91,7 +92,7 @@ def main() -> None:
         where = getattr(error, "ctx", None)
         name = where.command_path if where is not None else "ttbr"
         text = " ".join(error.format_message().split())
-        click.echo(f"ttbr: error: {text} (see '{name} --help')", err=True)
+        click.echo(f"ttbr: error: {visible(text)} (see '{name} --help')", err=True)
         code = EXIT_BAD_INPUT
     except click.exceptions.Exit as error:
         code = error.exit_code
@@ -106,7 +107,7 @@ def main() -> None:
         code = error.code if sys.stdout is output else 0
     except (TtbrError, OSError, MemoryError) as error:
         text = " ".join((_os_error(error) if isinstance(error, OSError) else str(error)).split())
-        click.echo(f"ttbr: error: {text or 'out of memory'}", err=True)
+        click.echo(f"ttbr: error: {visible(text) or 'out of memory'}", err=True)
         code = EXIT_BAD_INPUT
     sys.exit(code or 0)
 

@@ -8,18 +8,25 @@ from typing import Any
 
 import click
 from rich.console import Console
+from rich.text import Text
+
+from ttbr.report.hostile import visible
 
 PIPE_WIDTH = 200  # a file or pipe has no width; lines there are not folded below this
 
 
 class _Output(Console):
-    """A console that leaves it to `ttbr.cli.main` what a reader's going away means.
+    """A console that shows escapes, and leaves it to `ttbr.cli.main` what a closed pipe means.
 
     Rich would end the program with exit code 1, which says here that the answer is no.
     """
 
     def on_broken_pipe(self) -> None:
         raise BrokenPipeError
+
+    def render_str(self, text: str, **options: Any) -> Text:
+        """As rich does, without what could move a cursor: names come from trees and images."""
+        return super().render_str(visible(text, "\n\t"), **options)
 
 
 def console() -> Console:
@@ -48,7 +55,7 @@ def progress(what: str) -> Iterator[Callable[[str], None]]:
 
 
 def json_option(function: Callable[..., Any]) -> Callable[..., Any]:
-    """The ``--json`` flag that every command has."""
-    return click.option("--json", "as_json", is_flag=True, help="Print JSON instead of text.")(
-        function
-    )
+    """The ``--json`` flag that every command has; known before other options are looked at."""
+    return click.option(
+        "--json", "as_json", is_flag=True, is_eager=True, help="Print JSON instead of text."
+    )(function)

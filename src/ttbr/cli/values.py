@@ -56,7 +56,7 @@ class BaseSizeType(click.ParamType[tuple[int | None, int]]):
         elif ":" in value:
             base, size = value.split(":", 1)
         try:
-            pair = (number(base) if base else None, number(size))
+            pair = (number(base) if size != value else None, number(size))
         except ValueError as error:
             self.fail(str(error), param, ctx)
         if pair[1] == 0:

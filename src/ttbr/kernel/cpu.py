@@ -9,6 +9,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
+from ttbr.errors import InputError
+
 PARANGE_BITS = {0: 32, 1: 36, 2: 40, 3: 42, 4: 44, 5: 48, 6: 52}
 """Physical address bits by ID_AA64MMFR0_EL1.PARange."""
 
@@ -193,9 +195,21 @@ def find_cpu(compatible: Sequence[str], arch: str) -> tuple[Cpu, str | None]:
     return core, f"{called} is not known: its ID registers are taken to be those of {core.name}"
 
 
+IDENTIFICATION = ("ID_", "MIDR")
+"""How the registers begin that tell what a core is."""
+
+
 def with_registers(cpu: Cpu, registers: Mapping[str, int]) -> Cpu:
-    """The core with those ID registers that were read from it; other registers don't matter."""
-    read = {name: value for name, value in registers.items() if name.startswith("ID_")}
+    """The core with those ID registers that were read from it; other registers don't matter.
+
+    Raises InputError if there are no ID registers among them.
+    """
+    read = {name: value for name, value in registers.items() if name.startswith(IDENTIFICATION)}
+    if not read:
+        raise InputError(
+            f"registers: {', '.join(registers) or 'nothing'} tells nothing of the CPU: give ID "
+            "registers, such as ID_AA64MMFR0_EL1"
+        )
     return replace(cpu, registers={**cpu.registers, **read})
 
 

@@ -6,8 +6,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from ttbr.arch.registers import known_registers
+from ttbr.arch.registers import REGISTERS, known_registers, register_name
 from ttbr.errors import InputError
+from ttbr.kernel.cpu import IDENTIFICATION
 from ttbr.memory.raw import names_file, open_regular
 
 LIMIT = 1 << 24  # bytes of a registers file; one has a few KiB
@@ -20,7 +21,8 @@ def read_registers(text: str) -> dict[str, int]:
 
     The file has ``{"cpu0": {NAME: VALUE, …}}``, as recordings do, or such an object as the
     "registers" of a stage, or the plain ``{NAME: VALUE, …}``. Names that debuggers use become
-    architectural ones, names that ttbr does not know stay. `InputError` names the register.
+    architectural ones. Of names that ttbr does not know, those in a file stay, others are refused.
+    `InputError` names the register.
     """
     if "=" in text and not names_file(text):
         return _listed(text)
@@ -68,6 +70,8 @@ def _listed(text: str) -> dict[str, int]:
             raise InputError(f"registers: '{_printed(item)}' is not NAME=VALUE")
         if name in registers:
             raise InputError(f"registers: {_printed(name)} is given twice")
+        if register_name(name) not in REGISTERS and not name.startswith(IDENTIFICATION):
+            raise InputError(f"registers: '{_printed(name)}' is no register that ttbr knows")
         registers[name] = number(value, f"register {_printed(name)}")
     return _known(registers, "registers")
 

@@ -7,7 +7,8 @@ from typing import Any
 from urllib.parse import quote
 
 from ttbr.findings import Finding, Rule, Severity
-from ttbr.report.findings import finding_json, shown
+from ttbr.report.findings import finding_json
+from ttbr.report.hostile import visible
 
 SCHEMA = "https://json.schemastore.org/sarif-2.1.0.json"
 ANNOTATIONS = {Severity.ERROR: "error", Severity.WARNING: "warning", Severity.NOTE: "notice"}
@@ -62,7 +63,7 @@ def _result(finding: Finding, index: int, file: Path) -> dict[str, Any]:
     nodes = [place for place in finding.found.places if place.node]
     if nodes:
         location["logicalLocations"] = [
-            {"fullyQualifiedName": shown(str(place)), "kind": "member"} for place in nodes
+            {"fullyQualifiedName": visible(str(place)), "kind": "member"} for place in nodes
         ]
     return {
         "ruleId": finding.code,
@@ -81,7 +82,7 @@ def _uri(file: Path) -> str:
 def _data(text: str) -> str:
     """Text of a workflow command: what ends or begins an escape is escaped."""
     escaped = text.replace("%", "%25").replace("\r", "%0D").replace("\n", "%0A")
-    return shown(escaped)
+    return visible(escaped)
 
 
 def _property(text: str) -> str:

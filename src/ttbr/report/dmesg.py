@@ -5,6 +5,7 @@ from collections.abc import Iterator
 
 from ttbr.boot.events import Message
 from ttbr.boot.machine import Machine
+from ttbr.report.hostile import visible
 
 REQUEST = re.compile(r"memblock_\w*alloc\w*: \d+ bytes align=")
 OFFSETS = "+?/?"
@@ -22,7 +23,7 @@ def dmesg(machine: Machine) -> Iterator[tuple[str, str]]:
             for line in entry.text.split("\n"):
                 request = REQUEST.match(line)  # one that was in vain
                 yield (
-                    _escaped(line) + OFFSETS * bool(request),
+                    visible(line, "\t") + OFFSETS * bool(request),
                     entry.unknown or WHERE * bool(request),
                 )
         elif entry.logged:
@@ -30,11 +31,6 @@ def dmesg(machine: Machine) -> Iterator[tuple[str, str]]:
                 yield entry.detail + OFFSETS, WHERE
             span = f"{pa(entry.start)}-{pa(entry.end)}"
             yield f"{entry.kind}: [{span}] {entry.function}{OFFSETS}", WHERE
-
-
-def _escaped(text: str) -> str:
-    """Control characters, which names in a device tree may hold, as /dev/kmsg shows them."""
-    return "".join(c if c.isprintable() or c == "\t" else f"\\x{ord(c):02x}" for c in text)
 
 
 def dmesg_json(machine: Machine) -> list[dict[str, str]]:

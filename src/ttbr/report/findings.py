@@ -1,7 +1,8 @@
 """Findings as text and JSON, and the page about a rule."""
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +10,7 @@ from rich.console import Console
 
 from ttbr.findings import Attempt, Finding, Place, Rule, Severity
 from ttbr.format import hex_value
+from ttbr.report.hostile import visible
 
 COLOURS = {Severity.ERROR: "bold red", Severity.WARNING: "yellow", Severity.NOTE: "cyan"}
 INDENT = " " * 9
@@ -66,7 +68,7 @@ def print_findings(out: Console, subject: Attempt, findings: Sequence[Finding], 
     if subject.kernel is not None and subject.placement is not None:
         kernel = subject.kernel
         about = f": Linux {kernel.release} ({kernel.name}), loader {subject.placement.loader}"
-    out.print(shown(f"{file}{about}"))
+    out.print(visible(f"{file}{about}"))
     for finding in findings:
         _print_finding(out, finding)
     counts = _counts(findings)
@@ -81,26 +83,26 @@ def print_findings(out: Console, subject: Attempt, findings: Sequence[Finding], 
         out.print()
         out.print("not known from the inputs:")
         for line in unknowns:
-            out.print(shown(f"- {line}"))
+            out.print(visible(f"- {line}"))
 
 
 def _print_finding(out: Console, finding: Finding) -> None:
     found = finding.found
     out.print()
     out.print(f"{finding.severity!s:<8}", style=COLOURS[finding.severity], end=" ")
-    out.print(shown(f"{finding.code}: {found.message}"))
+    out.print(visible(f"{finding.code}: {found.message}"))
     for line in found.kernel:
-        out.print(shown(f"{INDENT}kernel:  {line}"))
+        out.print(visible(f"{INDENT}kernel:  {line}"))
     facts = [f"{name} {value}" for name, value in found.numbers.items()]
     facts += [
         f"{name} {hex_value(first)}-{hex_value(last)}"
         for name, (first, last) in found.ranges.items()
     ]
     if facts:
-        out.print(shown(f"{INDENT}numbers: {', '.join(facts)}"))
+        out.print(visible(f"{INDENT}numbers: {', '.join(facts)}"))
     if found.places:
-        out.print(shown(f"{INDENT}change:  {', '.join(map(str, found.places))}"))
-    out.print(shown(f"{INDENT}fix:     {found.fix}"))
+        out.print(visible(f"{INDENT}change:  {', '.join(map(str, found.places))}"))
+    out.print(visible(f"{INDENT}fix:     {found.fix}"))
 
 
 def print_rule(out: Console, rule: Rule) -> None:
@@ -115,19 +117,22 @@ def print_rule(out: Console, rule: Rule) -> None:
     _section(out, "Example", rule.example)
 
 
+def rule_json(rule: Rule) -> dict[str, Any]:
+    """The page about a rule, as JSON values."""
+    return asdict(rule) | {"severity": str(rule.severity)}
+
+
+def by_severity(rules: Iterable[Rule]) -> list[Rule]:
+    """The rules, the worst kinds first."""
+    return sorted(rules, key=lambda rule: (-rule.severity, rule.code))
+
+
 def print_rules(out: Console, rules: Sequence[Rule]) -> None:
-    """One line for each rule, the worst kinds first."""
+    """One line for each rule."""
     width = max(len(rule.code) for rule in rules)
-    for rule in sorted(rules, key=lambda rule: (-rule.severity, rule.code)):
+    for rule in rules:
         out.print(f"{rule.severity!s:<8}", style=COLOURS[rule.severity], end=" ")
         out.print(f"{rule.code:<{width}}  {rule.title}")
-
-
-def shown(text: str) -> str:
-    """Text for a terminal or a log: what would not print, or would break the line, is escaped."""
-    return "".join(
-        char if char.isprintable() else char.encode("unicode_escape").decode() for char in text
-    )
 
 
 def _section(out: Console, heading: str, text: str) -> None:

@@ -14,6 +14,19 @@ def shown(text: str) -> str:
     return _ODD.sub(_escaped, text)
 
 
+def visible(text: str, kept: str = "") -> str:
+    """The text with what does not print (controls, bidirectional marks) as an escape.
+
+    Unlike `shown` it leaves letters of all languages and backslashes as they are: for whole lines
+    that hold names beside words of ours. ``kept``: characters that may pass all the same.
+    """
+    if text.isprintable():
+        return text
+    return "".join(
+        char if char.isprintable() or char in kept else _ODD.sub(_escaped, char) for char in text
+    )
+
+
 def _escaped(match: re.Match[str]) -> str:
     code = ord(match[0])
     if match[0] == "\\":

@@ -156,7 +156,8 @@ def decode_map(data: bytes, stride: int | None = None) -> tuple[list[Descriptor]
     if len(fitting) != 1:
         what = "several sizes of" if fitting else "no"
         raise InputError(
-            f"{len(data)} bytes could be {what} EFI memory descriptors: say how long one is"
+            f"{len(data)} bytes could be {what} EFI memory descriptors: "
+            "give the map as JSON, or a kernel log with efi=debug"
         )
     return fitting[0]
 
