@@ -1,11 +1,14 @@
-"""The part of docs/check.md about each finding; `python tests/findings/rule_pages.py` writes it."""
+"""The parts of docs/check.md and docs/audit.md about findings; running this file writes them."""
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
-from ttbr.findings import CHECK, Rule
+from ttbr.findings import AUDIT, CHECK, Rule, Rules
 
-DOCS = Path(__file__).parent.parent.parent / "docs" / "check.md"
+FOLDER = Path(__file__).parent.parent.parent / "docs"
+DOCS = FOLDER / "check.md"
+ALL: dict[Path, Rules[Any]] = {DOCS: CHECK, FOLDER / "audit.md": AUDIT}
 MARKS = "<!-- findings -->", "<!-- end of findings -->"
 
 
@@ -29,15 +32,16 @@ def page(rule: Rule) -> Iterator[str]:
     yield ""
 
 
-def pages() -> str:
-    ordered = sorted(CHECK, key=lambda rule: (-rule.severity, rule.code))
+def pages(rules: Rules[Any]) -> str:
+    ordered = sorted(rules, key=lambda rule: (-rule.severity, rule.code))
     return "\n".join(line for rule in ordered for line in page(rule))
 
 
 def main() -> None:
-    before, first, rest = DOCS.read_text().partition(MARKS[0])
-    _, last, after = rest.partition(MARKS[1])
-    DOCS.write_text(f"{before}{first}\n\n{pages()}\n{last}{after}")
+    for file, rules in ALL.items():
+        before, first, rest = file.read_text().partition(MARKS[0])
+        _, last, after = rest.partition(MARKS[1])
+        file.write_text(f"{before}{first}\n\n{pages(rules)}\n{last}{after}")
 
 
 if __name__ == "__main__":

@@ -1,16 +1,17 @@
-"""docs/check.md names every finding, and only those."""
+"""docs/check.md and docs/audit.md name every finding, and only those."""
 
 import re
 
-from rule_pages import DOCS, pages
+from rule_pages import ALL, DOCS, pages
 
-from ttbr.findings import CHECK
+from ttbr.findings import AUDIT, CHECK
 
 CODES = {rule.code for rule in CHECK}
 
 
 def test_every_finding_has_its_page() -> None:
-    assert pages() in DOCS.read_text(), "run: python tests/findings/rule_pages.py"
+    for file, rules in ALL.items():
+        assert pages(rules) in file.read_text(), "run: python tests/findings/rule_pages.py"
 
 
 def test_every_question_is_answered_by_findings_that_exist() -> None:
@@ -24,7 +25,7 @@ def test_every_question_is_answered_by_findings_that_exist() -> None:
 
 
 def test_every_rule_is_explained() -> None:
-    for rule in CHECK:
+    for rule in (*CHECK, *AUDIT):
         assert re.fullmatch(r"[a-z0-9]+(-[a-z0-9]+)*", rule.code)
         for text in (rule.title, rule.text, rule.source, rule.remedy, rule.example):
             assert len(text) >= 10, rule.code

@@ -6,6 +6,7 @@ from importlib.metadata import version
 
 import click
 
+from ttbr.cli.audit import audit_command
 from ttbr.cli.boot import boot_command
 from ttbr.cli.check import check_command
 from ttbr.cli.config import config_command
@@ -56,6 +57,7 @@ def cli() -> None:
 for command in (
     boot_command,
     check_command,
+    audit_command,
     layout_command,
     info_command,
     dump_command,

@@ -1,6 +1,11 @@
-"""What is wrong: rules over a boot (`check`), each with its code and an explanation."""
+"""What is wrong: rules over a boot (`check`) and over an image (`audit`), each with its code and
+an explanation.
+"""
 
 from ttbr.findings import (
+    audit_descriptors,
+    audit_memory_types,
+    audit_permissions,
     boot_end,
     contiguous,
     crash_kernel,
@@ -14,11 +19,16 @@ from ttbr.findings import (
     zones,
 )
 from ttbr.findings.attempt import Attempt, attempt
+from ttbr.findings.audit import AUDIT, audit
+from ttbr.findings.audited import Audited
 from ttbr.findings.check import CHECK, check
-from ttbr.findings.finding import Bytes, Found, Place, Severity
+from ttbr.findings.finding import Bytes, Found, Mapped, Place, Severity
 from ttbr.findings.rule import Finding, Rule, Rules
 
 RULES = (
+    audit_descriptors,
+    audit_memory_types,
+    audit_permissions,
     boot_end,
     contiguous,
     crash_kernel,
@@ -34,15 +44,19 @@ RULES = (
 """The modules of the rules: importing them registers their functions."""
 
 __all__ = [
+    "AUDIT",
     "CHECK",
     "Attempt",
+    "Audited",
     "Bytes",
     "Finding",
     "Found",
+    "Mapped",
     "Place",
     "Rule",
     "Rules",
     "Severity",
     "attempt",
+    "audit",
     "check",
 ]

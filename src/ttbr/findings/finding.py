@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import IntEnum
 
+from ttbr.arch.attributes import Attributes
 from ttbr.format import size
 
 
@@ -59,13 +60,42 @@ class Place:
 
 
 @dataclass(frozen=True, slots=True)
+class Mapped:
+    """A range of an address space: descriptors that follow each other and say the same.
+
+    ``owner``: whose space it is: ``kernel``, or a process's name and number, as the image spells
+    it. ``root``: physical address of the root table. ``va`` to ``last`` (inclusive) is mapped to
+    physical memory from ``pa`` on by ``descriptors`` of ``level``. ``descriptor`` is the first of
+    them, at the physical address ``place``; None where memory does not hold it. ``attributes``: as
+    it is in effect.
+    """
+
+    owner: str
+    root: int
+    va: int
+    last: int
+    pa: int
+    level: int
+    descriptors: int
+    place: int
+    descriptor: int | None
+    attributes: Attributes
+
+    @property
+    def pa_last(self) -> int:
+        """The last physical address."""
+        return self.pa + (self.last - self.va)
+
+
+@dataclass(frozen=True, slots=True)
 class Found:
     """One fault, as a rule's function yields it.
 
     ``message`` is one plain sentence with the numbers in it, ``fix`` says what to do. ``kernel``
     holds the lines that this kernel would print, letter by letter, without time stamps.
     ``numbers`` are counts, sizes as `Bytes` or addresses as `Address`; ``ranges`` are physical
-    (first, last) addresses by what they are.
+    (first, last) addresses by what they are. ``mapped`` are the ranges of address spaces that it
+    is about, and ``more`` is how many others there are.
     """
 
     message: str
@@ -74,6 +104,8 @@ class Found:
     numbers: Mapping[str, int] = field(default_factory=dict)
     ranges: Mapping[str, tuple[int, int]] = field(default_factory=dict)
     places: tuple[Place, ...] = ()
+    mapped: tuple[Mapped, ...] = ()
+    more: int = 0
 
 
 def count(number: int, noun: str) -> str:

@@ -11,6 +11,8 @@ from ttbr.report.findings import finding_json
 from ttbr.report.hostile import visible
 
 SCHEMA = "https://json.schemastore.org/sarif-2.1.0.json"
+MAPPED = 32
+"""Ranges of address spaces that a result has."""
 ANNOTATIONS = {Severity.ERROR: "error", Severity.WARNING: "warning", Severity.NOTE: "notice"}
 
 
@@ -36,7 +38,8 @@ def annotations(findings: Sequence[Finding], file: Path) -> Iterator[str]:
         kind = ANNOTATIONS[finding.severity]
         where, title = _property(str(file)), _property(finding.code)
         places = ", ".join(map(str, finding.found.places))
-        text = f"{finding.found.message}\nchange: {places}" if places else finding.found.message
+        message = visible(finding.found.message)
+        text = f"{message}\nchange: {places}" if places else message
         yield f"::{kind} file={where},title={title}::{_data(f'{text}{chr(10)}{finding.found.fix}')}"
 
 
@@ -52,7 +55,7 @@ def _rule(rule: Rule) -> dict[str, Any]:
 
 def _result(finding: Finding, index: int, file: Path) -> dict[str, Any]:
     details = finding_json(finding)
-    kept = ("kernel", "numbers", "ranges", "fix")
+    kept = ("kernel", "numbers", "ranges", "fix", "more")
     location: dict[str, Any] = {
         "physicalLocation": {
             "artifactLocation": {"uri": _uri(file)},
@@ -69,10 +72,18 @@ def _result(finding: Finding, index: int, file: Path) -> dict[str, Any]:
         "ruleId": finding.code,
         "ruleIndex": index,
         "level": str(finding.severity),
-        "message": {"text": f"{finding.found.message}. To do: {finding.found.fix}."},
+        "message": {"text": _plain(f"{finding.found.message}. To do: {finding.found.fix}.")},
         "locations": [location],
-        "properties": {name: details[name] for name in kept} | {"change": details["change"]},
+        "properties": {name: details[name] for name in kept if name in details}
+        | {"change": details["change"]}
+        | ({"mapped": details["mapped"][:MAPPED]} if "mapped" in details else {}),
     }
+
+
+def _plain(text: str) -> str:
+    """Text of a message, in which brackets would make a link and braces stand for an argument."""
+    escaped = visible(text).replace("\\", "\\\\").replace("[", "\\[").replace("]", "\\]")
+    return escaped.replace("{", "{{").replace("}", "}}")
 
 
 def _uri(file: Path) -> str:

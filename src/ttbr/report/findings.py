@@ -8,12 +8,14 @@ from typing import Any
 
 from rich.console import Console
 
-from ttbr.findings import Attempt, Finding, Place, Rule, Severity
+from ttbr.findings import Attempt, Finding, Mapped, Place, Rule, Severity
 from ttbr.format import hex_value
-from ttbr.report.hostile import visible
+from ttbr.report.hostile import shown, visible
 
 COLOURS = {Severity.ERROR: "bold red", Severity.WARNING: "yellow", Severity.NOTE: "cyan"}
 INDENT = " " * 9
+SHOWN, LISTED = 8, 256
+"""Ranges of address spaces of one finding that text and JSON show."""
 
 
 def findings_json(subject: Attempt, findings: Sequence[Finding], file: Path) -> dict[str, Any]:
@@ -31,20 +33,28 @@ def findings_json(subject: Attempt, findings: Sequence[Finding], file: Path) -> 
         },
         "loader": None if subject.placement is None else subject.placement.loader,
         "stages": [] if subject.boot is None else subject.boot.stages,
-        "counts": {str(severity): count for severity, count in _counts(findings).items()},
-        "findings": [finding_json(finding) for finding in findings],
+        **all_json(findings),
         "unknown": list(machine.unknowns) if machine else [],
     }
 
 
-def finding_json(finding: Finding) -> dict[str, Any]:
-    """One finding as JSON."""
-    found = finding.found
+def all_json(findings: Sequence[Finding]) -> dict[str, Any]:
+    """How many there are of each severity, and all of them."""
     return {
+        "counts": {str(severity): count for severity, count in _counts(findings).items()},
+        "findings": [finding_json(finding) for finding in findings],
+    }
+
+
+def finding_json(finding: Finding) -> dict[str, Any]:
+    """One finding as JSON; of ranges in address spaces the first `LISTED`."""
+    found = finding.found
+    document: dict[str, Any] = {
         "code": finding.code,
         "severity": str(finding.severity),
         "title": finding.rule.title,
-        "message": found.message,
+        "why": finding.rule.text,
+        "message": visible(found.message),
         "kernel": list(found.kernel),
         "numbers": {name: int(value) for name, value in found.numbers.items()},
         "ranges": {
@@ -53,6 +63,27 @@ def finding_json(finding: Finding) -> dict[str, Any]:
         },
         "change": [place_json(place) for place in found.places],
         "fix": found.fix,
+    }
+    if found.mapped:
+        document["mapped"] = [mapped_json(one) for one in found.mapped[:LISTED]]
+        document["more"] = found.more + max(0, len(found.mapped) - LISTED)
+    return document
+
+
+def mapped_json(one: Mapped) -> dict[str, Any]:
+    """A range of an address space, with its first descriptor and what it says."""
+    return {
+        "owner": shown(one.owner),
+        "root": hex_value(one.root),
+        "va": hex_value(one.va),
+        "last": hex_value(one.last),
+        "pa": hex_value(one.pa),
+        "pa_last": hex_value(one.pa_last),
+        "level": one.level,
+        "descriptors": one.descriptors,
+        "place": hex_value(one.place),
+        "descriptor": None if one.descriptor is None else hex_value(one.descriptor),
+        "attributes": one.attributes.as_dict(),
     }
 
 
@@ -69,6 +100,13 @@ def print_findings(out: Console, subject: Attempt, findings: Sequence[Finding], 
         kernel = subject.kernel
         about = f": Linux {kernel.release} ({kernel.name}), loader {subject.placement.loader}"
     out.print(visible(f"{file}{about}"))
+    print_all(out, findings, "ttbr check")
+    unknowns = subject.boot.machine.unknowns if subject.boot else []
+    print_unknowns(out, "not known from the inputs", unknowns)
+
+
+def print_all(out: Console, findings: Sequence[Finding], command: str) -> None:
+    """The findings, and how many there are."""
     for finding in findings:
         _print_finding(out, finding)
     counts = _counts(findings)
@@ -77,11 +115,14 @@ def print_findings(out: Console, subject: Attempt, findings: Sequence[Finding], 
         for severity in sorted(Severity, reverse=True)
     )
     out.print()
-    out.print(total + ("" if not findings else "; ttbr check --explain CODE says more of each"))
-    unknowns = subject.boot.machine.unknowns if subject.boot else []
+    out.print(total + ("" if not findings else f"; {command} --explain CODE says more of each"))
+
+
+def print_unknowns(out: Console, heading: str, unknowns: Sequence[str]) -> None:
+    """What is not known, if there is anything."""
     if unknowns:
         out.print()
-        out.print("not known from the inputs:")
+        out.print(f"{heading}:")
         for line in unknowns:
             out.print(visible(f"- {line}"))
 
@@ -94,6 +135,15 @@ def _print_finding(out: Console, finding: Finding) -> None:
     for line in found.kernel:
         out.print(visible(f"{INDENT}kernel:  {line}"))
     facts = [f"{name} {value}" for name, value in found.numbers.items()]
+    if found.mapped:
+        # The first sentence: --explain has the rest
+        why = finding.rule.text.replace("\n", " ").partition(". ")[0].removesuffix(".")
+        out.print(f"{INDENT}why:     {why}")
+    for one in found.mapped[:SHOWN]:
+        _print_mapped(out, one)
+    left = found.more + max(0, len(found.mapped) - SHOWN)
+    if left:
+        out.print(f"{INDENT}         … and {left} more")
     facts += [
         f"{name} {hex_value(first)}-{hex_value(last)}"
         for name, (first, last) in found.ranges.items()
@@ -103,6 +153,16 @@ def _print_finding(out: Console, finding: Finding) -> None:
     if found.places:
         out.print(visible(f"{INDENT}change:  {', '.join(map(str, found.places))}"))
     out.print(visible(f"{INDENT}fix:     {found.fix}"))
+
+
+def _print_mapped(out: Console, one: Mapped) -> None:
+    word = "?" if one.descriptor is None else hex_value(one.descriptor)
+    where = f"{one.va:#x}-{one.last:#x} -> {one.pa:#x}-{one.pa_last:#x}"
+    out.print(
+        f"{INDENT}mapped:  {shown(one.owner)}: {where}, L{one.level}, "
+        f"{one.descriptors} × {word} at {one.place:#x}: {one.attributes.summary()}",
+        soft_wrap=True,
+    )
 
 
 def print_rule(out: Console, rule: Rule) -> None:
