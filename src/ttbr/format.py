@@ -29,3 +29,8 @@ def about(value: int) -> str:
         amount /= 1024
         unit += 1
     return f"{amount:.4g} {_UNITS[unit]}" if unit else f"{value} B"
+
+
+def counted(count: int, noun: str) -> str:
+    """``1 table``, ``2 tables``."""
+    return f"{count} {noun}{'' if count == 1 else 's'}"

@@ -360,3 +360,13 @@ def test_another_option_of_the_kernel_is_tried_and_named(ttbr: Run, examples: Pa
     assert "VMSPLIT_2G=y is assumed" in split and "is assumed" not in usual
     wrong = ttbr("boot", board, "--set", "VMSPLIT_2G")
     assert wrong.code == 2 and "no setting" in wrong.err
+
+
+def test_the_help_is_there_at_once() -> None:
+    """What names the commands does not load them, nor NumPy."""
+    loaded = "import sys, ttbr.cli.main; sys.exit('numpy' in sys.modules or 'rich' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", loaded], check=False).returncode == 0
+
+
+def test_two_forms_at_once(ttbr: Run, predictions: Saved) -> None:
+    ttbr("dump", predictions[ARM64], "--json", "--format", "csv").refused("--json", "csv")

@@ -17,7 +17,6 @@ _FILE = click.Path(path_type=Path, dir_okay=False)
 
 @click.command(
     "audit",
-    short_help="Find what is wrong with the tables in an image: W+X, aliases, leaks.",
     epilog="""\b
 Examples:
   ttbr audit ram.raw@0x40000000 --registers registers.json

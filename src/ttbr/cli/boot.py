@@ -23,7 +23,6 @@ STAGES = "\n".join(dict.fromkeys(f"Stages: {', '.join(stage_names(arch))}." for 
 
 @click.command(
     "boot",
-    short_help="Predict how Linux lays out a board's memory.",
     epilog="""\b
 Examples:
   ttbr boot examples/qemu-virt-arm64.dtb

@@ -11,7 +11,6 @@ from ttbr.report.findings import findings_json, print_findings
 
 @click.command(
     "check",
-    short_help="Find what is wrong with a board, before it is powered on.",
     epilog="""\b
 Examples:
   ttbr check board.dtb

@@ -12,7 +12,6 @@ from ttbr.report.hostile import shown
 
 @click.command(
     "config",
-    short_help="The configuration that the kernel was built with.",
     epilog="""\b
 Examples:
   ttbr config vmcore > .config

@@ -15,7 +15,6 @@ ANSWER_IS_NO = 1
 
 @click.command(
     "diff",
-    short_help="What two images map differently, by region.",
     epilog="""\b
 Examples:
   ttbr diff prediction.elf ram.raw.zst@0x40000000

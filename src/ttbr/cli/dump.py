@@ -20,7 +20,6 @@ from ttbr.report.mappings import print_mappings, write_csv, write_json
 
 @click.command(
     "dump",
-    short_help="What an address space maps, range by range.",
     epilog="""\b
 Examples:
   ttbr dump prediction.elf
@@ -66,6 +65,8 @@ def dump_command(
     linux: bool,
 ) -> None:
     """List what IMAGE maps: virtual range, physical address, attributes."""
+    if as_json and form not in ("text", "json"):
+        raise click.UsageError(f"--json and --format {form} are two forms: choose one")
     form = "json" if as_json else form
     condition = parse_where(where) if where else None
     image = open_image(image_spec, registers, root)

@@ -12,7 +12,6 @@ from ttbr.report.explanation import print_explanation
 
 @click.command(
     "explain",
-    short_help="The bits of a descriptor or register, field by field.",
     epilog="""\b
 Examples:
   ttbr explain 0x00e8000040200703 --format arm64-4k --level 3 --mair 0x40044ffff

@@ -11,7 +11,6 @@ from ttbr.report.info import image_info, print_info
 
 @click.command(
     "info",
-    short_help="What an image holds: memory, registers, regime, roots, kernel.",
     epilog="""\b
 Examples:
   ttbr info prediction.elf

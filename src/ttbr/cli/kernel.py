@@ -10,7 +10,7 @@ from ttbr.kernel.debug_info import open_types
 from ttbr.kernel.kernel import Kernel, profile_names
 
 
-@click.group("kernel", short_help="Kernel profiles: describe a kernel, list those that ship.")
+@click.group("kernel")
 def kernel_group() -> None:
     """Kernel profiles: what the forward model needs to know of a kernel, in a few KiB."""
 

@@ -50,7 +50,6 @@ def _memblock(memory: KernelMemory) -> Rows | None:
 
 @click.command(
     "memblock",
-    short_help="The memory and reserved lists of the boot.",
     epilog="""\b
 Examples:
   ttbr memblock ram.raw@0x40000000
@@ -65,7 +64,6 @@ def memblock_command(**given: Any) -> None:
 
 @click.command(
     "zones",
-    short_help="Nodes and zones: extents, pages, watermarks.",
     epilog="""\b
 Examples:
   ttbr zones ram.raw@0x40000000
@@ -80,7 +78,6 @@ def zones_command(**given: Any) -> None:
 
 @click.command(
     "buddy",
-    short_help="Free blocks by zone and order.",
     epilog="""\b
 Examples:
   ttbr buddy ram.raw@0x40000000
@@ -108,7 +105,6 @@ def buddy_command(blocks: bool, **given: Any) -> None:
 
 @click.command(
     "vmalloc",
-    short_help="What lies in the vmalloc area, and who put it there.",
     epilog="""\b
 Examples:
   ttbr vmalloc ram.raw@0x40000000
@@ -128,7 +124,6 @@ def vmalloc_command(**given: Any) -> None:
 
 @click.command(
     "meminfo",
-    short_help="Where memory went, by the kernel's counters.",
     epilog="""\b
 Examples:
   ttbr meminfo ram.raw@0x40000000

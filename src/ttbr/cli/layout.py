@@ -12,7 +12,6 @@ from ttbr.report.va_map import print_va_map
 
 @click.command(
     "layout",
-    short_help="The virtual address map of a boot, as a picture.",
     epilog="""\b
 Examples:
   ttbr layout examples/qemu-virt-arm64.dtb

@@ -2,41 +2,92 @@
 
 import os
 import sys
-from importlib.metadata import version
+from importlib import import_module
 
 import click
 
-from ttbr.cli.audit import audit_command
-from ttbr.cli.boot import boot_command
-from ttbr.cli.check import check_command
-from ttbr.cli.config import config_command
-from ttbr.cli.diff import diff_command
-from ttbr.cli.dump import dump_command
-from ttbr.cli.explain import explain_command
-from ttbr.cli.info import info_command
-from ttbr.cli.kernel import kernel_group
-from ttbr.cli.kernel_memory import (
-    buddy_command,
-    memblock_command,
-    meminfo_command,
-    vmalloc_command,
-    zones_command,
-)
-from ttbr.cli.layout import layout_command
-from ttbr.cli.maps import maps_command
-from ttbr.cli.page import page_command
-from ttbr.cli.ps import ps_command
-from ttbr.cli.read import read_command, search_command
-from ttbr.cli.symbols import symbols_command
-from ttbr.cli.translate import translate_command
 from ttbr.errors import TtbrError
 from ttbr.report.hostile import visible
 
 EXIT_BAD_INPUT = 2
 EXIT_INTERRUPTED = 130
 
+COMMANDS = {
+    "boot": ("boot", "boot_command", "Predict how Linux lays out a board's memory."),
+    "check": (
+        "check",
+        "check_command",
+        "Find what is wrong with a board, before it is powered on.",
+    ),
+    "audit": (
+        "audit",
+        "audit_command",
+        "Find what is wrong with the tables in an image: W+X, aliases, leaks.",
+    ),
+    "layout": ("layout", "layout_command", "The virtual address map of a boot, as a picture."),
+    "info": (
+        "info",
+        "info_command",
+        "What an image holds: memory, registers, regime, roots, kernel.",
+    ),
+    "dump": ("dump", "dump_command", "What an address space maps, range by range."),
+    "translate": (
+        "translate",
+        "translate_command",
+        "Walk the tables for an address, or find what maps a physical one.",
+    ),
+    "explain": (
+        "explain",
+        "explain_command",
+        "The bits of a descriptor or register, field by field.",
+    ),
+    "diff": ("diff", "diff_command", "What two images map differently, by region."),
+    "ps": ("ps", "ps_command", "The processes and threads, with their root tables."),
+    "maps": ("maps", "maps_command", "The areas of a process, and what is mapped in each."),
+    "page": ("page", "page_command", "A page frame: struct page, and every address that maps it."),
+    "read": ("read", "read_command", "Bytes by virtual address, of the kernel or a process."),
+    "search": ("read", "search_command", "Where bytes or text lie in virtual memory."),
+    "memblock": ("kernel_memory", "memblock_command", "The memory and reserved lists of the boot."),
+    "zones": ("kernel_memory", "zones_command", "Nodes and zones: extents, pages, watermarks."),
+    "buddy": ("kernel_memory", "buddy_command", "Free blocks by zone and order."),
+    "vmalloc": (
+        "kernel_memory",
+        "vmalloc_command",
+        "What lies in the vmalloc area, and who put it there.",
+    ),
+    "meminfo": ("kernel_memory", "meminfo_command", "Where memory went, by the kernel's counters."),
+    "symbols": ("symbols", "symbols_command", "The kernel's symbols and their addresses."),
+    "config": ("config", "config_command", "The configuration that the kernel was built with."),
+    "kernel": (
+        "kernel",
+        "kernel_group",
+        "Kernel profiles: describe a kernel, list those that ship.",
+    ),
+}
+"""Each command: its module in `ttbr.cli`, the function there, and its line in the help."""
+
+
+class _Commands(click.Group):
+    """The commands by name. A module, and NumPy with it, is loaded when its command is run."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return sorted(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in COMMANDS:
+            return None
+        module, function, _ = COMMANDS[cmd_name]
+        command = getattr(import_module(f"ttbr.cli.{module}"), function)
+        assert isinstance(command, click.Command)
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, COMMANDS[name][-1]) for name in self.list_commands(ctx)])
+
 
 @click.group(
+    cls=_Commands,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
     epilog="""\b
 Examples:
@@ -49,36 +100,9 @@ memory), or several of these joined by commas; FILE may be a URL; gzip, xz and z
 are taken off. Exit codes: 0 done, 1 the answer is no (a fault, a difference), 2 bad
 input.""",
 )
-@click.version_option(version("ttbr"), prog_name="ttbr")
+@click.version_option(package_name="ttbr", prog_name="ttbr")
 def cli() -> None:
     """Predict and read ARM and ARM64 translation tables as the hardware and Linux do."""
-
-
-for command in (
-    boot_command,
-    check_command,
-    audit_command,
-    layout_command,
-    info_command,
-    dump_command,
-    translate_command,
-    explain_command,
-    diff_command,
-    ps_command,
-    maps_command,
-    page_command,
-    read_command,
-    search_command,
-    memblock_command,
-    zones_command,
-    buddy_command,
-    vmalloc_command,
-    meminfo_command,
-    symbols_command,
-    config_command,
-    kernel_group,
-):
-    cli.add_command(command)
 
 
 def main() -> None:

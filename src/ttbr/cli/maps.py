@@ -13,7 +13,6 @@ from ttbr.report.tasks import print_vmas, unknown_notes, vmas_json
 
 @click.command(
     "maps",
-    short_help="The areas of a process, and what is mapped in each.",
     epilog="""\b
 Examples:
   ttbr maps ram.raw@0x40000000 1

@@ -20,7 +20,6 @@ ANSWER_IS_NO = 1
 
 @click.command(
     "page",
-    short_help="A page frame: struct page, and every address that maps it.",
     epilog="""\b
 Examples:
   ttbr page ram.raw@0x40000000 0x40dff000

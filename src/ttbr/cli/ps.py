@@ -11,7 +11,6 @@ from ttbr.report.tasks import print_tasks, tasks_json, unknown_notes
 
 @click.command(
     "ps",
-    short_help="The processes and threads, with their root tables.",
     epilog="""\b
 Examples:
   ttbr ps ram.raw@0x40000000

@@ -43,7 +43,6 @@ def _memory(linux: Linux, pid: int | None) -> tuple[Readable, Iterable[tuple[int
 
 @click.command(
     "read",
-    short_help="Bytes by virtual address, of the kernel or a process.",
     epilog="""\b
 Examples:
   ttbr read ram.raw@0x40000000 0xffff8000802dccb0 128
@@ -93,7 +92,6 @@ def read_command(
 
 @click.command(
     "search",
-    short_help="Where bytes or text lie in virtual memory.",
     epilog="""\b
 Examples:
   ttbr search ram.raw@0x40000000 'Linux version'

@@ -14,7 +14,6 @@ from ttbr.report.symbols import matching, print_nearest, symbols_json, write_sym
 
 @click.command(
     "symbols",
-    short_help="The kernel's symbols and their addresses.",
     epilog="""\b
 Examples:
   ttbr symbols vmcore > kallsyms.txt

@@ -17,7 +17,6 @@ ANSWER_IS_NO = 1
 
 @click.command(
     "translate",
-    short_help="Walk the tables for an address, or find what maps a physical one.",
     epilog="""\b
 Examples:
   ttbr translate prediction.elf 0xffff800080010000 --steps

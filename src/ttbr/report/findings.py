@@ -9,7 +9,7 @@ from typing import Any
 from rich.console import Console
 
 from ttbr.findings import Attempt, Finding, Mapped, Place, Rule, Severity
-from ttbr.format import hex_value
+from ttbr.format import counted, hex_value
 from ttbr.report.hostile import shown, visible
 
 COLOURS = {Severity.ERROR: "bold red", Severity.WARNING: "yellow", Severity.NOTE: "cyan"}
@@ -111,8 +111,7 @@ def print_all(out: Console, findings: Sequence[Finding], command: str) -> None:
         _print_finding(out, finding)
     counts = _counts(findings)
     total = ", ".join(
-        f"{counts[severity]} {severity}{'' if counts[severity] == 1 else 's'}"
-        for severity in sorted(Severity, reverse=True)
+        counted(counts[severity], str(severity)) for severity in sorted(Severity, reverse=True)
     )
     out.print()
     out.print(total + ("" if not findings else f"; {command} --explain CODE says more of each"))

@@ -7,7 +7,7 @@ from rich.console import Console
 from ttbr.arch.registers import REGISTERS
 from ttbr.arch.translation_regime import TranslationRegime
 from ttbr.errors import TtbrError
-from ttbr.format import about, address, size
+from ttbr.format import about, address, counted, size
 from ttbr.mmu.image import Image
 from ttbr.recover.identified import Identified
 from ttbr.recover.release import find_release
@@ -107,7 +107,7 @@ def regime_facts(regime: TranslationRegime) -> dict[str, Any]:
 
 def print_info(out: Console, info: dict[str, Any]) -> None:
     """The facts as text, a heading a group."""
-    out.print(f"memory     {about(info['memory_bytes'])} in {len(info['banks'])} banks")
+    out.print(f"memory     {about(info['memory_bytes'])} in {counted(len(info['banks']), 'bank')}")
     for bank in info["banks"]:
         out.print(f"           {bank['base']}-{bank['last']}  {size(bank['size'])}")
     stage = f", stage {info['stage']}" if info["stage"] else ""
@@ -124,7 +124,7 @@ def print_info(out: Console, info: dict[str, Any]) -> None:
             f"output {regime['output_bits']} bits"
         )
         out.print(
-            f"           {root['tables']} tables ({about(root['table_bytes'])}), "
+            f"           {counted(root['tables'], 'table')} ({about(root['table_bytes'])}), "
             f"{root['descriptors']} leaf descriptors, {about(root['mapped_bytes'])} mapped"
         )
         for note in (*root["notes"], *regime["unknown"]):

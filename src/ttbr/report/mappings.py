@@ -8,7 +8,7 @@ from typing import Any, TextIO
 import numpy as np
 from rich.console import Console
 
-from ttbr.format import address, size
+from ttbr.format import address, counted, size
 from ttbr.mmu.address_space import AddressSpace
 from ttbr.mmu.contiguous import REASONS, Disagreements
 from ttbr.mmu.image import Image
@@ -64,8 +64,8 @@ def print_mappings(
         )
     total = mappings.mapped_bytes
     out.print(
-        f"{len(regions)} ranges, {len(mappings)} descriptors, {size(total)} mapped; "
-        f"{len(mappings.tables)} tables from {space.root:#x}"
+        f"{counted(len(regions), 'range')}, {counted(len(mappings), 'descriptor')}, "
+        f"{size(total)} mapped; {counted(len(mappings.tables), 'table')} from {space.root:#x}"
     )
     for note in (*notes(mappings), *wrong.notes()):
         out.print(f"note: {note}")
