@@ -12,7 +12,8 @@ from ttbr.recover.zones import FreeBlocks, Zones
 from ttbr.report.rows import Cell, Hex, Rows
 
 
-def _words(flags: int, names: dict[int, str]) -> str:
+def flag_words(flags: int, names: dict[int, str]) -> str:
+    """The names of the bits that are set, and what has no name as a number."""
     known = [name for bit, name in names.items() if flags & bit]
     other = flags & ~sum(names)
     return " ".join([*known, *([f"{other:#x}"] if other else [])])
@@ -30,7 +31,7 @@ def memblock_rows(found: Memblock) -> Rows:
                 Hex(base + size - 1),
                 size,
                 "" if node < 0 else node,
-                _words(int(found.flags[row]), MEMBLOCK_FLAGS),
+                flag_words(int(found.flags[row]), MEMBLOCK_FLAGS),
             ]
         )
     return Rows(("list", "base", "last", "size", "node", "flags"), rows)
@@ -112,7 +113,7 @@ def vmalloc_rows(found: VmallocAreas, symbols: KernelSymbols) -> Rows:
                 Hex(start),
                 Hex(start + size - 1),
                 size,
-                _words(int(found.flags[row]) & sum(VMALLOC_FLAGS), VMALLOC_FLAGS),
+                flag_words(int(found.flags[row]) & sum(VMALLOC_FLAGS), VMALLOC_FLAGS),
                 int(found.pages[row]),
                 Hex(int(found.pa[row])) if found.pa[row] else "",
                 "" if near is None else f"{near[0]}+{near[1]:#x}",

@@ -3,6 +3,9 @@
 from bisect import bisect_right
 from collections.abc import Sequence
 
+import numpy as np
+from numpy.typing import NDArray
+
 _START, _END = (" start", " begin"), (" end", " End")
 
 
@@ -22,6 +25,11 @@ class RegionNames:
         """The region's name, or an empty string outside every named region."""
         at = bisect_right(self._starts, va) - 1
         return self._names[at] if at >= 0 else ""
+
+    def of_many(self, vas: NDArray[np.uint64]) -> tuple[NDArray[np.intp], list[str]]:
+        """The same for many addresses: for each an index into the names."""
+        starts = np.array(self._starts, np.uint64)
+        return np.searchsorted(starts, vas, side="right"), ["", *self._names]
 
 
 def _region(marker: str) -> str:

@@ -1,0 +1,43 @@
+"""What relations are made from: one image, each part of it read when it is first needed."""
+
+from functools import cached_property
+
+from ttbr.mmu.address_space import AddressSpace
+from ttbr.mmu.mappings import Mappings
+from ttbr.recover.kernel_memory import KernelMemory
+from ttbr.recover.linux import Linux
+from ttbr.recover.page_use import PageUse
+from ttbr.report.regions import RegionNames
+
+
+class Source:
+    """An image's Linux; ``root``: the root table of the space in question, as `Image` names it."""
+
+    def __init__(self, linux: Linux, root: str = "kernel") -> None:
+        self.linux = linux
+        self.root = root
+
+    @cached_property
+    def space(self) -> AddressSpace:
+        """The address space in question."""
+        return self.linux.image.address_space(self.root)
+
+    @cached_property
+    def mappings(self) -> Mappings:
+        """What the space maps."""
+        return self.space.mappings()
+
+    @cached_property
+    def region_names(self) -> RegionNames:
+        """The regions of the kernel's layout; none where it is not known."""
+        return RegionNames(self.linux.image.facts.markers)
+
+    @cached_property
+    def memory(self) -> KernelMemory:
+        """The kernel's own account of memory."""
+        return KernelMemory(self.linux)
+
+    @cached_property
+    def use(self) -> PageUse:
+        """Who uses which frame."""
+        return PageUse(self.memory)
