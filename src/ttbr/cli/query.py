@@ -19,7 +19,7 @@ from ttbr.report.sql import Query
 
 def _list_tables(context: click.Context, _parameter: click.Parameter, wanted: bool) -> None:
     if wanted:
-        if "--json" in sys.argv:
+        if "--json" in sys.argv:  # options that are not eager have no value yet
             print_json(relations_json())
         else:
             print_relations(console())
@@ -29,6 +29,11 @@ def _list_tables(context: click.Context, _parameter: click.Parameter, wanted: bo
 def _relations(image_spec: str, root: str, **given: Any) -> Relations:
     linux = open_linux(image_spec, **given)
     return Relations(linux, root_of(linux.image, root))
+
+
+def _say(notes: list[str]) -> None:
+    for note in notes:
+        click.echo(f"ttbr: note: {note}", err=True)
 
 
 @click.command(
@@ -69,6 +74,7 @@ def query_command(
     relations = _relations(image_spec, root, **given)
     with progress("reading the image"):
         cells = query.run(relations)
+    _say(relations.notes)
     if as_json:
         write_cells_json(sys.stdout, cells)
     elif as_csv:
@@ -138,10 +144,12 @@ def export_command(
             except InputError as error:
                 if names is not None:
                     raise
-                click.echo(f"ttbr: note: left out, {name}: {error}", err=True)
+                reason = str(error).removeprefix(f"{name}: ")
+                _say([f"{name} is left out: {reason}"])
                 continue
             write(table, path, form, force)
         written.append({"relation": name, "file": str(path), "rows": table.num_rows})
+    _say(relations.notes)
     if as_json:
         print_json(written)
         return

@@ -57,6 +57,11 @@ class Relations(Mapping[str, Any]):
             self._made[name] = arrow.table(RELATIONS[name], columns)
         return self._made[name]
 
+    @property
+    def notes(self) -> list[str]:
+        """What the relations made so far leave out or could not tell, in sentences."""
+        return list(dict.fromkeys(self._source.notes))
+
     def __iter__(self) -> Iterator[str]:
         return iter(RELATIONS)
 

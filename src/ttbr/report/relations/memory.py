@@ -65,6 +65,7 @@ def _zones(source: Source) -> Mapping[str, Values] | None:
     found = source.memory.zones
     if not len(found):
         return None
+    source.note_unknown(found.unknown)
     unknown = [name.removeprefix("zone.") for name in found.unknown]
     watermarks = {
         name: of_member(found.watermarks[:, at].view(np.int64), "_watermark", unknown)
@@ -87,6 +88,8 @@ def _free_blocks(source: Source) -> Mapping[str, Values] | None:
     found, zones = source.memory.free_blocks, source.memory.zones
     if found is None:
         return None
+    if found.broken:
+        source.notes.append(f"free_blocks: {found.broken} free lists are damaged")
     page = source.linux.page_size
     names = [zones.name[row] for row in found.zone.tolist()]
     return {
@@ -119,6 +122,7 @@ def _vmalloc(source: Source) -> Mapping[str, Values] | None:
     found = source.memory.vmalloc
     if found is None:
         return None
+    source.note_unknown(found.unknown)
     known = sum(VMALLOC_FLAGS)
     words = [flag_words(flags & known, VMALLOC_FLAGS) for flags in found.flags.tolist()]
     near = [source.linux.symbols.nearest(at) if at else None for at in found.caller.tolist()]
@@ -127,7 +131,7 @@ def _vmalloc(source: Source) -> Mapping[str, Values] | None:
         "last": found.start + found.size.astype(np.uint64) - np.uint64(1),
         "size": found.size.astype(np.int64),
         "kind": coded(np.arange(len(words)), words),
-        "pages": found.pages.astype(np.int64),
+        "pages": of_member(found.pages.astype(np.int64), "vm_struct.nr_pages", found.unknown),
         "pa": Known(found.pa.astype(np.uint64), found.pa != 0),
         "caller": Known(found.caller.astype(np.uint64), found.caller != 0),
         "caller_name": [None if at is None else f"{at[0]}+{at[1]:#x}" for at in near],

@@ -13,6 +13,7 @@ from ttbr.report.relations.relation import (
     Values,
     coded,
     known_from_zero,
+    of_member,
 )
 from ttbr.report.relations.source import Source
 
@@ -27,6 +28,7 @@ _MAPPED = {
 
 def _tasks(source: Source) -> Mapping[str, Values]:
     linux, tasks = source.linux, source.linux.tasks
+    source.note_unknown(tasks.unknown)
     has_root = tasks.pgd != 0
     spaces = {root: linux.processes.of(root) for root in np.unique(tasks.pgd[has_root]).tolist()}
     roots = tasks.pgd.tolist()
@@ -48,6 +50,10 @@ def _tasks(source: Source) -> Mapping[str, Values]:
 
 def _vmas(source: Source) -> Mapping[str, Values]:
     linux, vmas, tasks = source.linux, source.linux.vmas, source.linux.tasks
+    source.note_unknown(vmas.unknown)
+    if vmas.damaged:
+        source.notes.append(f"vmas: {vmas.damaged} nodes of trees of areas are not sound")
+    unknown = [name.removeprefix("vm_area_struct.") for name in vmas.unknown]
     first: dict[int, int] = {}
     for row, mm in enumerate(tasks.mm.tolist()):
         first.setdefault(mm, row)
@@ -77,9 +83,11 @@ def _vmas(source: Source) -> Mapping[str, Values]:
         "start": vmas.start,
         "last": vmas.end - np.uint64(1),
         "size": (vmas.end - vmas.start).view(np.int64),
-        "permissions": coded(np.arange(len(permissions)), permissions),
-        "flags": vmas.flags,
-        "file_offset": vmas.offset,
+        "permissions": coded(
+            np.where("vm_flags" in unknown, -1, np.arange(len(permissions))), permissions
+        ),
+        "flags": of_member(vmas.flags, "vm_flags", unknown),
+        "file_offset": of_member(vmas.offset, "vm_pgoff", unknown),
         "major": Known(vmas.device >> 20, vmas.device >= 0),
         "minor": Known(vmas.device & 0xFFFFF, vmas.device >= 0),
         "inode": known_from_zero(vmas.inode),

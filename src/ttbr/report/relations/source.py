@@ -1,5 +1,6 @@
 """What relations are made from: one image, each part of it read when it is first needed."""
 
+from collections.abc import Iterable
 from functools import cached_property
 
 from ttbr.mmu.address_space import AddressSpace
@@ -7,6 +8,7 @@ from ttbr.mmu.mappings import Mappings
 from ttbr.recover.kernel_memory import KernelMemory
 from ttbr.recover.linux import Linux
 from ttbr.recover.page_use import PageUse
+from ttbr.report.mappings import notes
 from ttbr.report.regions import RegionNames
 
 
@@ -16,6 +18,13 @@ class Source:
     def __init__(self, linux: Linux, root: str = "kernel") -> None:
         self.linux = linux
         self.root = root
+        self.notes: list[str] = []
+        """What relations that were made leave out or could not tell, in sentences."""
+
+    def note_unknown(self, unknown: Iterable[str]) -> None:
+        """Members of structures that are not known: their columns are null or zeros."""
+        for member in unknown:
+            self.notes.append(f"unknown, as neither types nor the data show it: {member}")
 
     @cached_property
     def space(self) -> AddressSpace:
@@ -25,7 +34,9 @@ class Source:
     @cached_property
     def mappings(self) -> Mappings:
         """What the space maps."""
-        return self.space.mappings()
+        found = self.space.mappings()
+        self.notes += notes(found)
+        return found
 
     @cached_property
     def region_names(self) -> RegionNames:

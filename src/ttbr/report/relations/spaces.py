@@ -11,8 +11,8 @@ from ttbr.report.relations.source import Source
 
 _ATTRIBUTES = (
     Column("memory", "category", "memory type: Normal, Device-nGnRE …"),
-    Column("inner", "category", "inner cacheability of Normal memory"),
-    Column("outer", "category", "outer cacheability of Normal memory"),
+    Column("inner_cache", "category", "inner cacheability of Normal memory"),
+    Column("outer_cache", "category", "outer cacheability of Normal memory"),
     Column("shareability", "category", "who else sees accesses in order"),
     Column("el0_read", "bool", "EL0 may read; all permissions with the limits of tables above"),
     Column("el0_write", "bool", "EL0 may write"),
@@ -30,7 +30,9 @@ _ATTRIBUTES = (
     Column("attr_index", "int8", "AttrIndx, or TEX C B of a short descriptor"),
     Column("software", "int32", "bits that the hardware leaves to software"),
 )
-_TEXTS = ("memory", "inner", "outer", "shareability")
+# INNER and OUTER are words of SQL.
+_FIELDS = {"inner_cache": "inner", "outer_cache": "outer"}
+_TEXTS = ("memory", "inner_cache", "outer_cache", "shareability")
 
 
 def _attributes(mappings: Mappings, which: NDArray[np.int16]) -> dict[str, Values]:
@@ -38,7 +40,7 @@ def _attributes(mappings: Mappings, which: NDArray[np.int16]) -> dict[str, Value
     values = mappings.attribute_values
     columns: dict[str, Values] = {}
     for column in _ATTRIBUTES:
-        found = [getattr(value, column.name) for value in values]
+        found = [getattr(value, _FIELDS.get(column.name, column.name)) for value in values]
         if column.name in _TEXTS:
             columns[column.name] = coded(which, found)
         elif column.name == "domain":
