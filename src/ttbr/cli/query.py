@@ -38,7 +38,6 @@ def _say(notes: list[str]) -> None:
 
 @click.command(
     "query",
-    short_help="SQL on everything that an image holds.",
     epilog="""\b
 Examples:
   ttbr query --tables
@@ -98,7 +97,6 @@ def _names(
 
 @click.command(
     "export",
-    short_help="The tables that an image holds, as files.",
     epilog="""\b
 Examples:
   ttbr export vmcore -o tables/
