@@ -196,10 +196,9 @@ class Audited:
         if known is None:
             self.decide_not("the kernel's text and data: its image is not found")
             return self.kernel.between(NOWHERE)
-        start = max(known[0], first or 0)
-        rows = self.kernel.between(
-            Spans(np.array([start], np.uint64), np.array([known[1] - 1], np.uint64))
-        )
+        page = self.linux.page_size - 1
+        start, last = max(known[0], first or 0) & ~page, known[1] - 1 | page
+        rows = self.kernel.between(Spans(np.array([start], np.uint64), np.array([last], np.uint64)))
         # The end can be a guess, but the image is one piece of physical memory.
         return rows.chosen(rows.va - rows.pa == (rows.va - rows.pa)[:1])
 
@@ -219,6 +218,7 @@ class Audited:
         if self.image.arch == "arm64":  # which unmaps what it frees
             return self.image_leaves.frames
         if first is None or init is None or init_end is None or end is None or init >= init_end:
+            self.decide_not("who maps the kernel's data: no symbols say where it begins and ends")
             return self.read_only_image
         freed = Spans(np.array([init], np.uint64), np.array([init_end - 1], np.uint64))
         return self.image_leaves.between(freed.inverted()).frames
