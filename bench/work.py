@@ -2,15 +2,17 @@
 
 import importlib.util
 import os
+import time
 import tracemalloc
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from generated import BASE, LINEAR, PAGE, Generated
+from generated import BASE, LINEAR, PAGE, REGISTERS, Generated
 from peers import Drgn, plain_loop
 from ttbr.memory.banked import BankedMemory, Piece
 from ttbr.memory.physical import Bank, PhysicalMemory
@@ -18,8 +20,11 @@ from ttbr.memory.ram import Ram
 from ttbr.mmu.image import Image
 from ttbr.mmu.kernels import compiled
 from ttbr.recover.identify import identify
+from ttbr.recover.linux import Linux
 from ttbr.recover.registers import read_registers
 from ttbr.recover.table_pages import find_table_pages
+from ttbr.report.relations import Relations
+from ttbr.report.sql import Query
 
 FORMS = ("numpy", "numba") if compiled() else ("numpy",)
 PEER_PAGES = 1 << 15  # pages that the page-by-page peer is asked for
@@ -29,12 +34,16 @@ CHOICE = "TTBR_KERNELS"
 
 @dataclass(frozen=True, slots=True)
 class Work:
-    """One thing to measure: it does ``amount`` units of its group each time it is called."""
+    """One thing to measure: it does ``amount`` units of its group each time it is called.
+
+    ``clock``: processor time of this thread, unless others work for it.
+    """
 
     name: str
     call: Callable[[], Any]
     amount: int
     rounds: int = 5
+    clock: Callable[[], float] = time.thread_time
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,6 +164,35 @@ def scan_group(size: int) -> Group:
         Work("all of identification", lambda: identify(memory), size, 1),
     ]
     return Group(f"scan: an image of {size >> 20} MiB", "bytes", works)
+
+
+QUERIES = {
+    "filter": "SELECT va, pa FROM mappings WHERE el1_write AND el1_execute",
+    "group": "SELECT region, memory, size, count(*), sum(size) FROM mappings GROUP BY ALL",
+    "sort": "SELECT va, pa FROM mappings ORDER BY pa DESC LIMIT 10",
+    "join with itself": "SELECT count(*) FROM mappings a JOIN mappings b ON a.pa = b.pa",
+}
+
+
+def query_group(image: Generated) -> Group:
+    """SQL on the mappings of an image, in elapsed time: DuckDB works with all processors."""
+    registers = {**REGISTERS, "TTBR1_EL1": BASE}
+    linux = Linux(Image(image.space.memory, registers))
+    loaded = Relations(linux)
+    rows = loaded["mappings"].num_rows
+
+    def answer(sql: str) -> int:
+        return sum(map(len, Query(sql).run(loaded).rows))
+
+    def clocked(name: str, call: Callable[[], Any], rounds: int = 5) -> Work:
+        return Work(name, call, rows, rounds, time.perf_counter)
+
+    works = [
+        clocked("floor: one pass over the table bytes", image.read_once),
+        clocked("the relation: walk, columns, Arrow", lambda: Relations(linux)["mappings"]),
+        *(clocked(name, partial(answer, sql)) for name, sql in QUERIES.items()),
+    ]
+    return Group(f"SQL: {image.name}", "rows", works)
 
 
 def recording_groups(folder: Path) -> Iterator[Group]:

@@ -60,7 +60,7 @@ def test_files_have_the_same_rows(ttbr, image, tmp_path):
     assert "tasks is left out: no tasks were found" in done.err
     made = sorted((tmp_path / "new" / "out").iterdir())
     assert [path.name for path in made] == [
-        f"{name}.parquet" for name in ("mappings", "regions", "symbols", "tables")
+        f"{name}.parquet" for name in ("findings", "mappings", "regions", "symbols", "tables")
     ]
     for form in ("csv", "json"):
         done = ttbr("export", image, "--tables", "regions,tables", "--format", form, "-o", tmp_path)
@@ -147,3 +147,15 @@ def test_without_the_extra(predictions, tmp_path, absent, arguments):
     assert done.stderr.count("\n") == 1
     assert absent in done.stderr
     assert "ttbr[query]" in done.stderr
+
+
+def test_findings_are_those_of_the_audit(ttbr, image):
+    audited = ttbr("audit", image, "--json").json["findings"]
+    sql = "SELECT finding, code, severity, message, count(va) AS n FROM findings GROUP BY ALL"
+    rows = ttbr("query", image, f"{sql} ORDER BY finding", "--json").json
+    assert [(row["code"], row["severity"]) for row in rows] == [
+        (one["code"], one["severity"]) for one in audited
+    ]
+    assert [row["n"] for row in rows] == [
+        len(one.get("mapped", ())) + one.get("more", 0) for one in audited
+    ]

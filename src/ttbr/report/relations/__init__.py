@@ -11,6 +11,7 @@ from ttbr.mmu.image import Image
 from ttbr.recover.identify import with_registers
 from ttbr.recover.linux import Linux
 from ttbr.report.relations import arrow
+from ttbr.report.relations.findings import FINDINGS
 from ttbr.report.relations.memory import FREE_BLOCKS, MEMBLOCK, MEMINFO, PAGES, VMALLOC, ZONES
 from ttbr.report.relations.processes import PROCESS_PAGES, TASKS, VMAS
 from ttbr.report.relations.relation import Column, Relation
@@ -24,7 +25,7 @@ RELATIONS: Mapping[str, Relation] = {
         *(MAPPINGS, REGIONS, TABLES),
         *(TASKS, VMAS, PROCESS_PAGES),
         *(PAGES, ZONES, FREE_BLOCKS, MEMBLOCK, VMALLOC, MEMINFO),
-        SYMBOLS,
+        *(SYMBOLS, FINDINGS),
     )
 }
 """All relations by name."""

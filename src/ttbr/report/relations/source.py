@@ -3,10 +3,13 @@
 from collections.abc import Iterable
 from functools import cached_property
 
+from ttbr.arch.regime import MissingRegister
+from ttbr.errors import InputError
 from ttbr.mmu.address_space import AddressSpace
 from ttbr.mmu.mappings import Mappings
 from ttbr.recover.kernel_memory import KernelMemory
 from ttbr.recover.linux import Linux
+from ttbr.recover.markers import find_markers
 from ttbr.recover.page_use import PageUse
 from ttbr.report.mappings import notes
 from ttbr.report.regions import RegionNames
@@ -41,7 +44,14 @@ class Source:
     @cached_property
     def region_names(self) -> RegionNames:
         """The regions of the kernel's layout; none where it is not known."""
-        return RegionNames(self.linux.image.facts.markers)
+        image = self.linux.image
+        try:
+            found = find_markers(image)
+        except (InputError, MissingRegister):  # no kernel's tables: a hypervisor's, firmware's
+            return RegionNames(image.facts.markers)
+        if found.unknown:
+            self.notes.append(f"regions without a known begin: {', '.join(found.unknown)}")
+        return RegionNames(found.markers)
 
     @cached_property
     def memory(self) -> KernelMemory:
