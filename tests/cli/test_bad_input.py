@@ -1,6 +1,8 @@
 """Bad input: one clear line on stderr, exit code 2, never a traceback."""
 
 import gzip
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -203,3 +205,21 @@ def test_names_of_a_tree_cannot_move_the_cursor(ttbr: Run, examples: Path, tmp_p
     assert answer.out.startswith("\\x1b[31m[bold]virt\\x07: Linux ")
     assert "command line: [red]\\x1b[2J\n" in answer.out
     ttbr("boot", tmp_path / "\x1b[31m").refused("/\\x1b[31m: No such file")
+
+
+def test_no_standard_output(examples: Path) -> None:
+    """``ttbr … >&-``"""
+    done = subprocess.run(
+        [
+            "sh",
+            "-c",
+            '"$0" -m ttbr boot "$1" >&-',
+            sys.executable,
+            examples / "qemu-virt-arm64.dtb",
+        ],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 2
+    assert done.stderr == "ttbr: error: there is no standard output to write to\n"

@@ -1,6 +1,7 @@
 """Raw memory without registers: the kernel is found, and what was inferred is said on stderr."""
 
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 
@@ -54,3 +55,19 @@ def test_given_registers_are_not_second_guessed(ttbr: Run, dump: str, machine: M
     listed = ttbr("dump", dump, "--registers", registers)
     assert (listed.code, listed.err) == (0, "")
     assert ttbr("info", dump, "--registers", registers, "--json").json["identified"] is None
+
+
+def test_two_bare_dumps_are_compared(ttbr: Run, dump: str) -> None:
+    """As everywhere, the kernel is looked for; what is not compared is said."""
+    answer = ttbr("diff", dump, dump, "--json").json
+    assert answer["identical"]
+    assert [root["root"] for root in answer["roots"]] == ["kernel"]
+    assert sum("no registers given: found" in line for line in answer["assumed"]) == 2
+    assert any("user's tables are not compared" in line for line in answer["assumed"])
+
+
+def test_memory_without_a_kernel(ttbr: Run, dump: str, tmp_path: Path) -> None:
+    zeros = tmp_path / "zeros.raw"
+    zeros.write_bytes(bytes(1 << 16))
+    for command in (["dump"], ["ps"], ["audit"], ["diff", dump], ["translate", "--reverse", "0"]):
+        ttbr(*command, f"{zeros}@0").refused("zeros.raw@0: no registers", "--registers")

@@ -1,14 +1,17 @@
 """``ttbr diff``: two images, or a prediction and an image."""
 
 import sys
+from collections.abc import Sequence
 from dataclasses import replace
 
 import click
 
 import ttbr
-from ttbr.cli.images import registers_option, root_option
+from ttbr.arch import MissingRegister
+from ttbr.cli.images import look_for_kernel, registers_option, root_of, root_option
 from ttbr.cli.output import console, json_option, print_json, progress
-from ttbr.report.diff import diff_images, print_diff
+from ttbr.report.diff import KERNEL, USER, Roots, diff_images, print_diff
+from ttbr.report.identified import inferred
 
 ANSWER_IS_NO = 1
 
@@ -33,11 +36,14 @@ def diff_command(
     """Compare what the images A and B map: only in one, moved, other attributes, other granularity.
 
     --registers go to the images that hold none of their own; where only one image has registers
-    and none are given, the other is read with the same ones, and the answer says so. Without
-    --root both the kernel's and the user's tables are compared.
+    and none are given, the other is read with the same ones, and the answer says so. Where none
+    has any, the kernel's tables are looked for in both. Without --root both the kernel's and the
+    user's tables are compared.
     """
+    a, b, assumed = _open_both(spec_a, spec_b, registers)
+    roots = _roots(a, b, root, registers, assumed)
     with progress("comparing"):
-        result = diff_images(*_open_both(spec_a, spec_b, registers), root)
+        result = diff_images(a, b, assumed, roots)
     if as_json:
         print_json(result.as_json())
     else:
@@ -61,4 +67,31 @@ def _open_both(
     elif b.registers and not a.registers:
         a = replace(a, registers=b.registers)
         assumed.append(f"{spec_a} holds no registers: read with those of {spec_b}")
+    elif not a.registers:
+        a, b = _found(a, spec_a, assumed), _found(b, spec_b, assumed)
     return a, b, assumed
+
+
+def _found(image: "ttbr.Image", spec: str, assumed: list[str]) -> "ttbr.Image":
+    """The image with what memory tells of its kernel's tables."""
+    image, found = look_for_kernel(spec, image)
+    if found is not None:
+        assumed.append(f"{spec}: {inferred(found)}")
+    return image
+
+
+def _roots(
+    a: "ttbr.Image", b: "ttbr.Image", root: str | None, registers: str | None, assumed: list[str]
+) -> Sequence[Roots]:
+    """What to compare. The user's table is no part of it where only memory was there to tell."""
+    if root is not None:
+        return [Roots(root, root_of(a, root), root_of(b, root))]
+    try:
+        for image in (a, b):
+            image.address_space("user")
+    except MissingRegister as error:
+        if registers is not None:
+            raise
+        assumed.append(f"the user's tables are not compared: {error}")
+        return [KERNEL]
+    return [KERNEL, USER]

@@ -8,6 +8,7 @@ import click
 import ttbr
 from ttbr.cli.output import progress
 from ttbr.errors import InputError
+from ttbr.recover.identified import Identified
 from ttbr.recover.identify import with_registers
 from ttbr.recover.linux import Linux
 from ttbr.report.identified import inferred
@@ -61,8 +62,21 @@ def open_image(spec: str, registers: str | None, root: str | None = None) -> ttb
     image = ttbr.open(spec, registers)
     if root is not None and root.partition(":")[0] in OTHER_ROOTS:
         return image
-    with progress("looking for the kernel") as step:
-        image, found = with_registers(image, progress=step)
+    image, found = look_for_kernel(spec, image)
     if found is not None:
         click.echo(f"ttbr: note: {inferred(found)}", err=True)
     return image
+
+
+def look_for_kernel(spec: str, image: ttbr.Image) -> tuple[ttbr.Image, Identified | None]:
+    """The image with what memory tells of its kernel's tables, where its registers don't suffice.
+
+    `InputError` if there is nothing to read it by.
+    """
+    with progress("looking for the kernel") as step:
+        image, found = with_registers(image, progress=step)
+    if found is None and not image.registers:
+        raise InputError(
+            f"{spec}: no registers, and no kernel's tables were found in memory: give --registers"
+        )
+    return image, found

@@ -110,6 +110,9 @@ def cli() -> None:
 def main() -> None:
     """Run the command line; bad input is one line on stderr and exit code 2."""
     output = sys.stdout
+    if output is None:  # closed by whoever started this (>&-)
+        click.echo("ttbr: error: there is no standard output to write to", err=True)
+        sys.exit(EXIT_BAD_INPUT)
     try:
         code = cli.main(standalone_mode=False)
         sys.stdout.flush()

@@ -39,6 +39,10 @@ def fetch(url: str, limit: int = LIMIT) -> BinaryIO:
                 spool.append(_parts(cast("BinaryIO", file)))
         except InputError:
             raise
+        except ImportError as error:
+            raise InputError(
+                f"{url}: this kind of URL needs more packages: pip install 'ttbr[remote]'"
+            ) from error
         # Each kind of file system raises errors of its own libraries.
         except Exception as error:
             reason = " ".join(str(error).split()) or type(error).__name__

@@ -12,7 +12,7 @@ from ttbr.boot.boot import Boot
 from ttbr.format import size
 from ttbr.mmu.regions import kernel_mappings
 from ttbr.report.boot import boot_json
-from ttbr.report.diff import diff_images
+from ttbr.report.diff import KERNEL, diff_images
 from ttbr.report.hostile import shown
 from ttbr.report.overview import overview
 
@@ -80,7 +80,7 @@ def _mapped_differently(a: Boot, b: Boot) -> list[Change]:
     first, second = (boot.images[boot.stages[-1]] for boot in (a, b))
     if kernel_mappings(first) is None or kernel_mappings(second) is None:
         return []
-    (root,) = diff_images(first, second, [], "kernel").as_json()["roots"]
+    (root,) = diff_images(first, second, [], [KERNEL]).as_json()["roots"]
     return [
         Change(f"{row['va']}-{row['last']}", _mapping(row, "a"), _mapping(row, "b"))
         for row in root["differences"]

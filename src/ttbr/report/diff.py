@@ -1,7 +1,8 @@
 """What two images map differently, with the regions' names."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from rich.console import Console
 
@@ -67,13 +68,23 @@ class ImageDiff:
         }
 
 
-def diff_images(a: Image, b: Image, assumed: list[str], root: str | None) -> ImageDiff:
-    """Compare what A and B map through ``root``, or through the kernel's and the user's roots."""
-    names = [root] if root else ["kernel", "user"]
+class Roots(NamedTuple):
+    """A root to compare: what it is called, and what it is called in A and in B."""
+
+    name: str
+    a: str
+    b: str
+
+
+KERNEL, USER = (Roots(name, name, name) for name in ("kernel", "user"))
+
+
+def diff_images(a: Image, b: Image, assumed: list[str], roots: Sequence[Roots]) -> ImageDiff:
+    """Compare what A and B map through these roots."""
     done: list[RootDiff] = []
     seen: set[tuple[int, int]] = set()
-    for name in names:
-        space_a, space_b = a.address_space(name), b.address_space(name)
+    for root in roots:
+        space_a, space_b = a.address_space(root.a), b.address_space(root.b)
         if (space_a.root, space_b.root) in seen:
             continue  # ARM32 without a split: both registers name the same table
         seen.add((space_a.root, space_b.root))
@@ -85,7 +96,7 @@ def diff_images(a: Image, b: Image, assumed: list[str], root: str | None) -> Ima
         ]
         done.append(
             RootDiff(
-                root=name,
+                root=root.name,
                 table_a=space_a.root,
                 table_b=space_b.root,
                 mapped_a=maps_a.mapped_bytes,
