@@ -112,7 +112,7 @@ def test_a_full_array_moves_to_free_memory() -> None:
     block = Memblock(EventLog(), 32)
     block.log.printing = True
     block.add(BASE, 16 * M, "f")
-    block.allow_resize()
+    block.growth.allow()
     for number in range(129):
         assert block.reserve(BASE + number * 8192, 4096, "f")
     # 256 regions of 12 bytes take a page, which lies above what was to be reserved.
@@ -137,7 +137,7 @@ def test_a_full_array_moves_to_free_memory() -> None:
 def test_an_array_that_nothing_is_left_for() -> None:
     block = Memblock(EventLog())
     block.add(BASE, 256 * 4096, "f")
-    block.allow_resize()
+    block.growth.allow()
     for number in range(128):
         assert block.reserve(BASE + number * 8192, 4096, "f")
     # The pages left over are all single ones: 256 regions need two in a row.
@@ -153,7 +153,7 @@ def test_growing_loses_nothing(ranges: list[tuple[int, int]]) -> None:
     # Arrays come from the top, where nothing else is asked for.
     block = Memblock(EventLog(), reserved_capacity=4)
     block.add(BASE, 16 * M, "f")
-    block.allow_resize()
+    block.growth.allow()
     asked = set()
     for at, length in ranges:
         assert block.reserve(BASE + at * 8192, length * 4096, "f")

@@ -114,7 +114,7 @@ def with_recorded_memblock(truth: ModuleType, case: str) -> Machine:
     logged = events(lines[: behind_setup_arch(lines)])
     replayed = run(truth, case, "paging_init").machine
     done = [e for e in replayed.log if e.logged]
-    replayed.memblock.allow_resize()
+    replayed.memblock.growth.allow()
     for kind, start, end, function in logged[len(done) :]:
         call = {
             "memblock_reserve": replayed.memblock.reserve,

@@ -9,6 +9,7 @@ from __future__ import annotations
 from bisect import bisect_left, bisect_right
 from collections.abc import Iterator
 
+from ttbr.boot.array_growth import ArrayGrowth
 from ttbr.boot.events import EventLog
 from ttbr.boot.regions import BASE, END, NO_NODE, BootPanic, Flags, Region, Regions, is_node
 
@@ -31,10 +32,6 @@ NOLEAKTRACE = 1
 INIT_REGIONS = 128
 """Regions that either array holds before it may grow (INIT_MEMBLOCK_REGIONS)."""
 
-REGION_SIZES = {32: 12, 64: 24}
-"""sizeof(struct memblock_region) by the width of phys_addr_t; the 32-bit one has no node."""
-DOUBLE_ARRAY = "memblock_double_array"
-
 
 class Memblock:
     """The allocator: ``memory`` (what RAM there is) and ``reserved`` (what of it is taken).
@@ -44,7 +41,7 @@ class Memblock:
         phys_bits: width of the kernel's phys_addr_t: 32 or 64 (arm64, and arm with LPAE).
         page_size: the kernel's page size in bytes.
         cache_line: SMP_CACHE_BYTES, the alignment of requests that have none.
-        memory_capacity: regions that ``memory`` holds until it may grow (`allow_resize`).
+        memory_capacity: regions that ``memory`` holds until it may grow (`ArrayGrowth`).
         reserved_capacity: the same of ``reserved``.
         merge_near: the release has ``memblock_merge_near``.
         full_panics: the release has ``memblock_full_panics``.
@@ -80,14 +77,10 @@ class Memblock:
         self.bottom_up = False
         self.current_limit = self.address_max
         """Where allocations without a bound of their own end (exclusive)."""
-        self.can_resize = False
-        """Whether full arrays grow (memblock_can_resize)."""
-        self.dropped: list[tuple[str, int, int]] = []
-        """(array, base, bytes) of ranges that found no room in a full array, without a word."""
-        self._full_panics = full_panics
+        self.growth = ArrayGrowth(self, full_panics)
+        """What happens when an array is full."""
         self._free_is_named = free_is_named
-        self._moved: dict[str, int] = {}  # array → where it is now, once it left the image
-        made = merge_near, self._double_array
+        made = merge_near, self.growth.double
         self.memory = Regions("memory", self.address_max, memory_capacity, *made)
         self.reserved = Regions("reserved", self.address_max, reserved_capacity, *made)
 
@@ -414,54 +407,6 @@ class Memblock:
     def pa(self, address: int) -> str:
         """An address as the kernel prints a phys_addr_t (%pa)."""
         return f"{address:#0{2 + self.phys_bits // 4}x}"
-
-    # Growing.
-
-    def allow_resize(self) -> None:
-        """``memblock_allow_resize``: from here on full arrays grow."""
-        self.can_resize = True
-
-    def _double_array(self, regions: Regions, base: int, size: int) -> bool:
-        """``memblock_double_array``: a new array of twice the capacity, out of free RAM.
-
-        [base, base + size) is about to be reserved, and must stay free. False if there is no RAM.
-        """
-        name, capacity = regions.name, regions.capacity
-        if not self.can_resize:
-            if self._full_panics:
-                raise BootPanic(
-                    f"the kernel panics: 'memblock: cannot resize {name} array' "
-                    f"(more than {capacity} separate ranges)"
-                )
-            self.dropped.append((name, base, size))
-            return False
-        entry = REGION_SIZES[self.phys_bits]
-        old, new = (
-            -(-entry * n // self.page_size) * self.page_size for n in (capacity, 2 * capacity)
-        )
-        if regions is not self.reserved:
-            base = size = 0
-        found = self.find_in_range(new, self.page_size, base + size, self.current_limit)
-        if not found and size:
-            below = min(base, self.current_limit)
-            found = self.find_in_range(new, self.page_size, 0, below)
-        if not found:
-            self.log.say(
-                f"memblock: Failed to double {name} array from {capacity} to "
-                f"{2 * capacity} entries !"
-            )
-            return False
-        if self.log.printing:
-            end = found + 2 * entry * capacity - 1
-            span = f"[{self.pa(found)}-{self.pa(end)}]"
-            self.log.say(f"memblock: {name} is doubled to {2 * capacity} at {span}")
-        regions.capacity *= 2
-        before = self._moved.get(name)
-        self._moved[name] = found
-        if before is not None:
-            self.free(before, old, DOUBLE_ARRAY)
-        self.reserve(found, new, DOUBLE_ARRAY)
-        return True
 
     def _note(self, kind: str, base: int, size: int, function: str, detail: str = "") -> None:
         end = (base + size - 1) & self.address_max

@@ -70,7 +70,7 @@ def memblock_full(boot: Boot) -> Iterable[Found]:
     """
     memblock = boot.machine.memblock
     for array in (memblock.memory, memblock.reserved):
-        lost = [(base, size) for name, base, size in memblock.dropped if name == array.name]
+        lost = [(base, size) for name, base, size in memblock.growth.dropped if name == array.name]
         if lost:
             yield Found(
                 f"memblock's {array.name} array holds {array.capacity} regions: "

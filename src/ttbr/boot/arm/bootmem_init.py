@@ -22,7 +22,7 @@ LAST = 0xFFFF_FFFF
 
 def bootmem_init(boot: ArmBoot) -> None:
     """Make the zones; mem_map and the flags of page blocks are allocated on the way."""
-    boot.memblock.allow_resize()
+    boot.memblock.growth.allow()
     if boot.config.enabled("MEMTEST") and boot.machine.params.given("memtest"):
         boot.unknown("memtest=: the lines that the memory test prints, and RAM that fails it")
     if boot.config.enabled("SPARSEMEM"):

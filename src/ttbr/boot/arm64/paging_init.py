@@ -27,7 +27,7 @@ def paging_init(state: Arm64) -> None:
     swapper = state.root("swapper_pg_dir")
     if machine.kernel.release.has("arm64_early_map_in_c"):
         map_mem(state, swapper)
-        machine.memblock.allow_resize()
+        machine.memblock.growth.allow()
         create_idmap(state)
     else:
         map_kernel(state, swapper)
@@ -37,7 +37,7 @@ def paging_init(state: Arm64) -> None:
         start = state.pa("init_pg_dir")
         machine.memblock.phys_free(start, state.pa("init_pg_end") - start, "paging_init")
         machine.roots.pop("init_pg_dir")
-        machine.memblock.allow_resize()
+        machine.memblock.growth.allow()
         create_idmap_from_memblock(state)
     if state.earlycon is not None:
         set_fixmap_io(state, state.layout.fixmap.earlycon, state.earlycon)
