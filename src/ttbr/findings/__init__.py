@@ -8,6 +8,7 @@ from ttbr.findings import (
     audit_permissions,
     boot_end,
     contiguous,
+    contiguous_pools,
     crash_kernel,
     devices,
     handover,
@@ -16,6 +17,7 @@ from ttbr.findings import (
     lowmem,
     memory_nodes,
     reserved_memory,
+    reserved_places,
     zones,
 )
 from ttbr.findings.attempt import Attempt, attempt
@@ -31,6 +33,7 @@ RULES = (
     audit_permissions,
     boot_end,
     contiguous,
+    contiguous_pools,
     crash_kernel,
     devices,
     handover,
@@ -39,6 +42,7 @@ RULES = (
     lowmem,
     memory_nodes,
     reserved_memory,
+    reserved_places,
     zones,
 )
 """The modules of the rules: importing them registers their functions."""

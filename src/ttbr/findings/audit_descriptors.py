@@ -10,8 +10,9 @@ import numpy as np
 from ttbr.arch.format import Kind
 from ttbr.findings.audit import AUDIT
 from ttbr.findings.audited import Audited
-from ttbr.findings.finding import Address, Found, Severity, count
+from ttbr.findings.finding import Address, Found, Severity
 from ttbr.findings.leaves import Leaves, Space
+from ttbr.format import counted
 from ttbr.kernel.release import Release
 from ttbr.memory.spans import Spans
 from ttbr.mmu.contiguous import REASONS, disagreements
@@ -54,7 +55,7 @@ def contiguous_disagree(subject: Audited) -> Iterator[Found]:
     if parts:
         yield from subject.faults(
             Leaves.together(parts),
-            f"in {count(groups, 'contiguous group')} that do not agree: "
+            f"in {counted(groups, 'contiguous group')} that do not agree: "
             f"{', '.join(REASONS[reason] for reason in reasons.tolist())}",
             "change all entries of a group together",
         )
@@ -86,7 +87,7 @@ def reserved_descriptor(subject: Audited) -> Iterator[Found]:
             owner = first.space.owner
             owners = owner if len(group) == 1 else f"{len(group)} processes' spaces"
             yield Found(
-                f"{count(total, 'descriptor')} of a reserved type in {owners}, the first in "
+                f"{counted(total, 'descriptor')} of a reserved type in {owners}, the first in "
                 f"{owner}'s for va {first.va:#x} in the table at {first.table:#x}",
                 "look at the table page (ttbr translate IMAGE VA --steps)",
                 numbers={"descriptors": total, "va": Address(first.va)},

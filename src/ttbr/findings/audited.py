@@ -10,9 +10,9 @@ import numpy as np
 
 from ttbr.arch.attributes import Controls
 from ttbr.errors import TtbrError
-from ttbr.findings.finding import Bytes, Found, count
+from ttbr.findings.finding import Bytes, Found
 from ttbr.findings.leaves import Leaves, Space
-from ttbr.format import about
+from ttbr.format import about, counted
 from ttbr.memory.spans import NOWHERE, Spans
 from ttbr.mmu.address_space import AddressSpace
 from ttbr.mmu.image import Image
@@ -86,7 +86,7 @@ class Audited:
                 continue
             if number == MOST_ROOTS or self._room <= 0:
                 left = len(wanted) - number
-                self.decide_not(f"{count(left, 'root')} of processes not looked at: too many")
+                self.decide_not(f"{counted(left, 'root')} of processes not looked at: too many")
                 break
             self._progress(f"process {number + 1} of {len(wanted)}")
             spaces.append(self._space(owner, space))
@@ -256,7 +256,7 @@ class Audited:
                 who = mapped[0].owner if owners == 1 else f"{owners} processes' spaces"
             ranges = len(mapped) + more
             yield Found(
-                f"{about(total)} of {who}, {count(ranges, 'range')}: {message}",
+                f"{about(total)} of {who}, {counted(ranges, 'range')}: {message}",
                 fix,
                 numbers={
                     "bytes": Bytes(total),

@@ -11,8 +11,9 @@ from ttbr.boot.loader import faults
 from ttbr.boot.memblock import BootPanic
 from ttbr.findings.attempt import Attempt, of_boot
 from ttbr.findings.check import CHECK
-from ttbr.findings.finding import Found, Severity, count, node
+from ttbr.findings.finding import Found, Severity, node
 from ttbr.findings.words import said
+from ttbr.format import counted
 
 PANIC = "Kernel panic - not syncing: "
 DOUBLE = "memblock: Failed to double {array} array from {old} to {new} entries !"
@@ -74,7 +75,7 @@ def memblock_full(boot: Boot) -> Iterable[Found]:
         if lost:
             yield Found(
                 f"memblock's {array.name} array holds {array.capacity} regions: "
-                f"{count(len(lost), 'range')} more found no room, the first at {lost[0][0]:#x}",
+                f"{counted(len(lost), 'range')} more found no room, the first at {lost[0][0]:#x}",
                 "describe memory and reservations with fewer regions",
                 numbers={"capacity": array.capacity, "dropped": len(lost)},
                 ranges={"first": (lost[0][0], lost[0][0] + max(lost[0][1], 1) - 1)},

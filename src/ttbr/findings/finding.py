@@ -108,11 +108,6 @@ class Found:
     more: int = 0
 
 
-def count(number: int, noun: str) -> str:
-    """A number of things: ``1 region``, ``2 regions``."""
-    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
-
-
 def node(path: str, name: str = "") -> Place:
     """A node of the device tree, and perhaps one of its properties."""
     return Place(node=path, property=name)
