@@ -17,6 +17,8 @@ from ttbr.findings import AUDIT, Audited, Finding, audit
 from ttbr.findings.audited import Ram
 from ttbr.findings.baseline import Baseline
 from ttbr.kernel.arm64_prot import mair
+from ttbr.memory.physical import Bank
+from ttbr.memory.ram import Ram as Memory
 from ttbr.memory.spans import Spans
 from ttbr.mmu.image import Image, ImageFacts
 from ttbr.recover.assumed_registers import arm64_registers
@@ -342,3 +344,40 @@ def test_bad_baselines(tmp_path: Path, text: str) -> None:
 def test_every_rule_has_a_test() -> None:
     elsewhere = {"no-map-in-linear-map", "kpti-absent", "kuser-helpers", "user-pxn-missing"}
     assert {rule.code for rule in AUDIT} == set(CHANGES) | elsewhere
+
+
+def noise(ram: Memory, root: int) -> None:
+    words = np.random.default_rng(7).integers(0, 1 << 63, M // 8, np.uint64)
+    low = words & np.uint64(0xFFF0_0000_0000_0FFF) | np.uint64(3)
+    address = (words >> np.uint64(20)) % np.uint64(M) + np.uint64(root)
+    address &= np.uint64(-PAGE % (1 << 64))
+    ram.write(root, (low | address).tobytes())
+
+
+def itself(ram: Memory, root: int) -> None:
+    ram.write(root, (root | 0x403).to_bytes(8, "little") * 512)
+
+
+def one_frame_many_times(ram: Memory, root: int) -> None:
+    """Every address is mapped to the same block, which EL0 may write and EL1 execute."""
+    for level in range(2):
+        ram.write(root + level * PAGE, (root + level * PAGE + PAGE | 3).to_bytes(8, "little") * 512)
+    blocks = np.full(512, root | 0x405, np.uint64)
+    blocks[::2] |= np.uint64(AP_EL0)
+    ram.write(root + 2 * PAGE, blocks.tobytes())
+
+
+@pytest.mark.parametrize("fill", [noise, itself, one_frame_many_times])
+def test_hostile_tables(fill: Callable[[Memory, int], None]) -> None:
+    """Tables that no kernel writes: an answer that is bounded and says what it leaves out."""
+    root = 1 << 30
+    ram = Memory([Bank(root, 2 * M)])
+    fill(ram, root)
+    registers = {**arm64_registers(0x1000, 48, root), "TTBR0_EL1": root}
+    subject = Audited(Image(ram, registers), roots=("kernel", f"user:{root + PAGE:#x}"))
+    findings = audit(subject)
+    assert findings
+    assert subject.unknown
+    for finding in findings:
+        assert len(finding.found.mapped) <= 1 << 12
+    assert len(json.dumps(audit_json(subject, findings, "x", 0))) < 16 << 20

@@ -43,7 +43,7 @@ def test_as_sets(one, other):
 def test_pairs(one, other):
     spans, _ = made(one)
     rows = np.array([(f, min(f + m, TOP)) for f, m in other], np.uint64).reshape(-1, 2)
-    row, span = spans.pairs(rows[:, 0], rows[:, 1])
+    row, span, whole = spans.pairs(rows[:, 0], rows[:, 1], 1000)
     wanted = {
         (i, k)
         for i, (first, last) in enumerate(rows.tolist())
@@ -51,6 +51,10 @@ def test_pairs(one, other):
         if first <= int(spans.last[k]) and last >= int(spans.first[k])
     }
     assert set(zip(row.tolist(), span.tolist(), strict=True)) == wanted
+    assert whole
+    row, _, whole = spans.pairs(rows[:, 0], rows[:, 1], 2)
+    assert len(row) <= 2
+    assert whole == (len(wanted) <= 2)
 
 
 def test_nothing_is_of_no_size():

@@ -16,6 +16,7 @@ from ttbr.format import counted
 from ttbr.kernel.release import Release
 from ttbr.memory.spans import Spans
 from ttbr.mmu.contiguous import REASONS, disagreements
+from ttbr.mmu.walk import LEAST_ENTRIES, Budget
 
 _E0PD = 60  # lowest bit of ID_AA64MMFR2_EL1.E0PD
 _MIN_KASLR = 1 << 21  # arch/arm64/include/asm/boot.h: MIN_KIMG_ALIGN
@@ -108,7 +109,8 @@ class _Reserved:
 def _reserved(space: Space) -> _Reserved | None:
     first: tuple[int, int] | None = None
     total = 0
-    for batch in space.space.walk().batches():
+    budget = Budget(max(LEAST_ENTRIES, int(space.mappings.tables.entries.sum())))
+    for batch in space.space.walk(budget=budget).batches():
         row, column = np.nonzero(batch.kinds == Kind.RESERVED)
         total += len(row)
         if len(row) and first is None:

@@ -16,7 +16,7 @@ from ttbr.format import about, counted
 from ttbr.memory.spans import NOWHERE, Spans
 from ttbr.mmu.address_space import AddressSpace
 from ttbr.mmu.image import Image
-from ttbr.mmu.walk import Budget
+from ttbr.mmu.walk import LEAST_ENTRIES, Budget
 from ttbr.recover.identify import identify, noted
 from ttbr.recover.kernel_memory import KernelMemory
 from ttbr.recover.linux import Linux
@@ -24,6 +24,8 @@ from ttbr.recover.table_pages import Progress
 
 KERNEL_OWNER = "kernel"
 MOST_ROOTS = 1 << 12
+MOST_RUNS = 1 << 22
+"""Runs of one space. The largest machines have some ten thousand; noise has any number."""
 MOST_RANGES = 1 << 12
 """Ranges that a finding names; more are counted."""
 _MOST_BANKS = 64
@@ -135,10 +137,13 @@ class Audited:
     def _space(self, owner: str, space: AddressSpace) -> Space:
         regime = replace(space.regime, controls=_running(space.regime.controls))
         space = AddressSpace(regime, space.root, space.memory)
-        mappings = space.mappings(budget=Budget(max(self._room, 1 << 16)))
+        mappings = space.mappings(budget=Budget(max(self._room, LEAST_ENTRIES)))
         self._room -= int(mappings.tables.entries.sum())
         for text in regime.unknown:
             self.decide_not(text)
+        if len(mappings.runs) > MOST_RUNS:
+            self.decide_not(f"{owner}: only the first {MOST_RUNS} runs of descriptors are compared")
+            mappings = replace(mappings, runs=mappings.runs.chosen(slice(0, MOST_RUNS)))
         if mappings.truncated is not None:
             self.decide_not(f"{owner}: {mappings.truncated}")
         return Space(owner, space, mappings)
@@ -245,6 +250,8 @@ class Audited:
         ``message`` goes on after the number of bytes and whose they are. The same range of one
         space is one however often ``rows`` has it.
         """
+        if rows.incomplete:
+            self.decide_not("all ranges that map frames in common: there are too many to list")
         for of_kernel, wanted in zip((True, False), self.reported, strict=True):
             part = rows.chosen(rows.is_kernel == of_kernel)
             if not len(part) or not wanted:

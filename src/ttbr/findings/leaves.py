@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
@@ -18,6 +18,9 @@ from ttbr.mmu.mappings import Mappings
 
 KERNEL = 0
 """The number of the kernel's space."""
+MOST_PIECES = 1 << 22
+"""Pieces that rows are cut into. Tables that map a frame a million times could have many more."""
+_COLUMNS = ("space", "va", "pa", "bytes", "size", "level", "table", "kind")
 _AP_READ_ONLY = 1 << 7  # AP[2] of long descriptors, which alone have DBM
 
 
@@ -65,7 +68,8 @@ class Leaves:
 
     ``space``: index into `Audited.spaces`, int32. ``va``, ``pa``: first addresses; ``bytes``: of
     the run; ``size``: of one descriptor; ``table``: physical address of the table: uint64.
-    ``level``: int8. ``kind``: index into ``meanings``, int32.
+    ``level``: int8. ``kind``: index into ``meanings``, int32. ``incomplete``: rows are left out,
+    because there would be too many.
     """
 
     space: NDArray[np.int32]
@@ -77,6 +81,7 @@ class Leaves:
     table: NDArray[np.uint64]
     kind: NDArray[np.int32]
     meanings: tuple[Meaning, ...]
+    incomplete: bool = False
 
     def __len__(self) -> int:
         return len(self.va)
@@ -106,10 +111,9 @@ class Leaves:
             parts.append(
                 (which, runs.va, runs.pa, runs.bytes, runs.size, runs.level, runs.table, kind)
             )
-        names = [field.name for field in fields(cls)][:-1]
         columns: dict[str, Any] = {
             name: np.concatenate(column)
-            for name, column in zip(names, zip(*parts, strict=True), strict=True)
+            for name, column in zip(_COLUMNS, zip(*parts, strict=True), strict=True)
         }
         return cls(**columns, meanings=tuple(meanings))._unshared()
 
@@ -131,17 +135,15 @@ class Leaves:
 
     def chosen(self, which: NDArray[np.bool_] | NDArray[np.intp]) -> Leaves:
         """Some of the rows."""
-        names = [field.name for field in fields(self)][:-1]
-        return replace(self, **{name: getattr(self, name)[which] for name in names})
+        return replace(self, **{name: getattr(self, name)[which] for name in _COLUMNS})
 
     @classmethod
     def together(cls, parts: Sequence[Leaves]) -> Leaves:
         """The rows of one or more parts of the same spaces."""
-        names = [field.name for field in fields(cls)][:-1]
         columns: dict[str, Any] = {
-            name: np.concatenate([getattr(part, name) for part in parts]) for name in names
+            name: np.concatenate([getattr(part, name) for part in parts]) for name in _COLUMNS
         }
-        return replace(parts[0], **columns)
+        return replace(parts[0], **columns, incomplete=any(part.incomplete for part in parts))
 
     @property
     def last(self) -> NDArray[np.uint64]:
@@ -176,30 +178,26 @@ class Leaves:
 
     def within(self, frames: Spans) -> Leaves:
         """What of the rows maps one of ``frames``: rows are cut, or left out."""
-        row, span = frames.pairs(self.pa, self.pa_last)
-        return self._cut(row, frames.first[span], frames.last[span], self.pa)
+        return self._cut(frames, self.pa, self.pa_last)
 
     def between(self, addresses: Spans) -> Leaves:
         """What of the rows is at one of the virtual ``addresses``."""
-        row, span = addresses.pairs(self.va, self.last)
-        return self._cut(row, addresses.first[span], addresses.last[span], self.va)
+        return self._cut(addresses, self.va, self.last)
 
-    def _cut(
-        self,
-        row: NDArray[np.intp],
-        first: NDArray[np.uint64],
-        last: NDArray[np.uint64],
-        by: NDArray[np.uint64],
-    ) -> Leaves:
-        """Rows, each of which may be named often, cut to ``first``…``last`` of the column ``by``.
-
-        A descriptor whose table index is asked for is that of the cut row's first address.
-        """
+    def _cut(self, spans: Spans, by: NDArray[np.uint64], by_last: NDArray[np.uint64]) -> Leaves:
+        """What of the rows lies in ``spans`` by the addresses ``by`` to ``by_last``."""
+        row, span, whole = spans.pairs(by, by_last, MOST_PIECES)
         cut = self.chosen(row)
-        start = np.maximum(by[row], first)
-        end = np.minimum(by[row] + (cut.bytes - np.uint64(1)), last)
+        start = np.maximum(by[row], spans.first[span])
+        end = np.minimum(by_last[row], spans.last[span])
         ahead = start - by[row]
-        return replace(cut, va=cut.va + ahead, pa=cut.pa + ahead, bytes=end - start + np.uint64(1))
+        return replace(
+            cut,
+            va=cut.va + ahead,
+            pa=cut.pa + ahead,
+            bytes=end - start + np.uint64(1),
+            incomplete=self.incomplete or not whole,
+        )
 
     def joined(self) -> tuple[Leaves, NDArray[np.int64]]:
         """Rows that follow each other in VA and PA and say the same taken together.

@@ -43,19 +43,26 @@ class Spans:
         return int((self.last - self.first).sum()) + len(self)
 
     def pairs(
-        self, first: NDArray[np.uint64], last: NDArray[np.uint64]
-    ) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
-        """(index into the given ranges, index of a span) wherever the two overlap."""
+        self, first: NDArray[np.uint64], last: NDArray[np.uint64], most: int
+    ) -> tuple[NDArray[np.intp], NDArray[np.intp], bool]:
+        """(index into the given ranges, index of a span) wherever the two overlap.
+
+        Many large ranges over many spans have very many pairs: the last ranges are left out where
+        there would be more than ``most``, and the third value says whether all are there.
+        """
         low = np.searchsorted(self.last, first)
         high = np.searchsorted(self.first, last, side="right")
         count = np.maximum(high - low, 0)
+        left_out = np.cumsum(count) > most
+        count[left_out] = 0
         row = np.repeat(np.arange(len(first)), count)
         within = np.arange(len(row)) - np.repeat(np.cumsum(count) - count, count)
-        return row, np.repeat(low, count) + within
+        return row, np.repeat(low, count) + within, not left_out.any()
 
     def common(self, other: "Spans") -> "Spans":
         """The addresses that are in both."""
-        row, span = other.pairs(self.first, self.last)
+        # Neither has overlaps: there are fewer pairs than ranges of both.
+        row, span, _ = other.pairs(self.first, self.last, len(self) + len(other))
         return Spans(
             np.maximum(self.first[row], other.first[span]),
             np.minimum(self.last[row], other.last[span]),
