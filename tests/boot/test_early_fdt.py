@@ -4,7 +4,7 @@ import pytest
 from machines import G, M, board_tree, kernel, machine, pairs
 
 from device_trees import cells
-from ttbr.boot.early_fdt import early_init_dt_scan, early_init_fdt_reserve_self
+from ttbr.boot.early_fdt import early_init_dt_scan
 
 
 def scanned(tree, made=None, **kwargs):
@@ -52,14 +52,6 @@ def test_the_seed_is_wiped_where_it_lies() -> None:
     start, end = seed.offset - 12, seed.offset + 32
     assert after[start:end] == bytes.fromhex("00000004") * 11
     assert after[:start] == before[:start] and after[end:] == before[end:]
-
-
-def test_the_tree_is_reserved_exactly() -> None:
-    there = machine(board_tree(), kernel())
-    early_init_fdt_reserve_self(there, "setup_arch")
-    assert [(r.base, r.size) for r in there.memblock.reserved.list] == [
-        (there.dtb, there.tree.totalsize)
-    ]
 
 
 @pytest.mark.parametrize(

@@ -17,7 +17,7 @@ def test_every_core_runs_something() -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "bits", "dirty", "e0pd"),
+    ("name", "bits", "newer", "e0pd"),
     [
         ("arm,cortex-a53", 40, False, False),
         ("arm,cortex-a72", 44, False, False),
@@ -25,10 +25,10 @@ def test_every_core_runs_something() -> None:
         ("arm,neoverse-n2", 48, True, True),
     ],
 )
-def test_fields(name: str, bits: int, dirty: bool, e0pd: bool) -> None:
+def test_fields(name: str, bits: int, newer: bool, e0pd: bool) -> None:
     core = CORES[name]
-    assert (core.pa_bits, core.dirty_state, core.e0pd) == (bits, dirty, e0pd)
-    assert core.access_flag == dirty and core.pan == dirty
+    assert (core.pa_bits, core.e0pd) == (bits, e0pd)
+    assert core.access_flag == newer and core.pan == newer
 
 
 def test_large_addresses() -> None:

@@ -22,11 +22,6 @@ def early_init_dt_scan(machine: Machine) -> None:
     early_init_dt_check_for_usable_mem_range(machine)
 
 
-def early_init_fdt_reserve_self(machine: Machine, function: str) -> None:
-    """``early_init_fdt_reserve_self``: the tree's bytes, exactly; ``function`` is the caller."""
-    machine.memblock.reserve(machine.dtb, machine.tree.totalsize, function)
-
-
 def early_init_dt_scan_chosen(machine: Machine) -> None:
     """``early_init_dt_scan_chosen``: initrd, elfcorehdr, seed and command line."""
     chosen = machine.tree.find("/chosen")

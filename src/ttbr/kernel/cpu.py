@@ -57,11 +57,6 @@ class Cpu:
         return self.field("ID_AA64MMFR1_EL1", 0) >= 1
 
     @property
-    def dirty_state(self) -> bool:
-        """Whether the hardware can manage the dirty state (ID_AA64MMFR1_EL1.HAFDBS ≥ 2)."""
-        return self.field("ID_AA64MMFR1_EL1", 0) >= 2
-
-    @property
     def pan(self) -> bool:
         """Whether PAN is there (ID_AA64MMFR1_EL1.PAN)."""
         return self.field("ID_AA64MMFR1_EL1", 20) >= 1
@@ -75,11 +70,6 @@ class Cpu:
     def e0pd(self) -> bool:
         """Whether TCR_EL1.E0PDn is there (FEAT_E0PD: ID_AA64MMFR2_EL1.E0PD)."""
         return self.field("ID_AA64MMFR2_EL1", 60) >= 1
-
-    @property
-    def cnp(self) -> bool:
-        """Whether TTBRn_EL1.CnP is there (ID_AA64MMFR2_EL1.CnP)."""
-        return self.field("ID_AA64MMFR2_EL1", 0) >= 1
 
     def granule(self, page_shift: int) -> bool:
         """Whether there are pages of that size (TGran4, TGran64: 0–7; TGran16: 1–15)."""

@@ -169,11 +169,6 @@ def find_all(memory: PhysicalMemory) -> Iterator[tuple[int, VmcoreInfo]]:
             yield address, found
 
 
-def find_vmcoreinfo(memory: PhysicalMemory) -> tuple[int, VmcoreInfo] | None:
-    """The first VMCOREINFO in memory that `find_all` yields; None if there is none."""
-    return next(find_all(memory), None)
-
-
 def _text(memory: PhysicalMemory, address: int) -> bytes:
     """The bytes of the text at ``address``: as many as its note's header says, else up to a 0."""
     size = LONGEST

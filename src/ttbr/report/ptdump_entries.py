@@ -17,8 +17,7 @@ from ttbr.report.ptdump_words import ARM_DOMAIN_UNKNOWN, ARM_DOMAINS, Words, mas
 VALID_TYPE = 3  # the two lowest bits of a long descriptor that names a table or a page
 SECTION_BIT = 1 << 1  # of a short first-level descriptor: section or supersection (pmd_leaf)
 DOMAIN_SHIFT, DOMAIN_MASK = 5, 0xF
-LINUX_TABLE = 0x1000  # bytes of the page that holds two Linux and two hardware tables
-LINUX_ENTRIES = 512  # Linux's own entries in it, for 2 MiB
+LINUX_ENTRIES = 512  # Linux's own entries in a page of tables, for 2 MiB
 
 # What Linux calls the level of a table; the root is always its PGD, whatever is folded into it.
 LEVEL_NAMES = {-1: "PGD", 0: "P4D", 1: "PUD", 2: "PMD", 3: "PTE"}

@@ -1,6 +1,6 @@
 """Rows under a heading, as text and as JSON: for listings whose columns are named once."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -58,8 +58,3 @@ def _text(cell: Cell) -> str:
     if isinstance(cell, Hex):
         return f"{cell.value:#x}"
     return shown(cell) if isinstance(cell, str) else str(cell)
-
-
-def hexes(column: Iterable[int]) -> list[Hex]:
-    """A column of addresses."""
-    return [Hex(int(value)) for value in column]

@@ -212,8 +212,3 @@ def parse_attribute(text: str) -> int:
     if not 0 <= bits <= U64:
         raise InputError(f"{text[:40]!r}: attributes have 64 bits")
     return bits
-
-
-def type_name(number: int) -> str:
-    """The kernel's word for a type."""
-    return TYPES[number] if number < len(TYPES) else f"type={number}"
