@@ -19,7 +19,8 @@ CASES = (
     "board-raspi3b",
     "board-raspi2b",
 )
-STAGE, RECORDED = "paging_init", "paging_init-end"
+# The end of the boot that is predicted, which is what --save keeps unless told otherwise.
+STAGE, RECORDED = "mm_init", "mem_init-end"
 
 
 def run(*arguments: object) -> subprocess.CompletedProcess[str]:
