@@ -218,7 +218,7 @@ def changes(m, p):
     yield "kernel-executes-user-writable", lambda: m.at(p.user, p.text_pa, True)
     yield "read-only-image-writable-alias", lambda: m.at(p.user, p.text_pa, True)
     yield "kernel-reachable-from-el0", lambda: reachable(m, p)
-    yield "tables-user-writable", lambda: m.at(p.user, p.root & -m.clean.linux.page_size, True)
+    yield "tables-user-writable", lambda: m.at(p.user, root_end(m, p), True)
     yield "user-pxn-missing", lambda: has_pxn(m) and m.executable(p.user_code, True, 1)
     yield "kernel-image-writable-executable", lambda: m.writable(p.text, True)
     yield "module-writable-executable", lambda: m.executable(p.area, False, 1)
@@ -232,6 +232,11 @@ def changes(m, p):
     yield "reserved-attributes", lambda: m.leaf(p.area, SH=1) or m.leaf(p.area, AP=0, AP2=1)
     yield "block-being-changed", lambda: block(m)
     yield "kpti-absent", lambda: global_linear(m)
+
+
+def root_end(m, p):
+    """The last page of the process's root, which has four with short descriptors."""
+    return p.root + m.image.user_regime.root_size - 1 & -m.clean.linux.page_size
 
 
 def reachable(m, p):
@@ -329,6 +334,22 @@ def test_rules_fire_on_changed_descriptors(machine, linux, clean, say):
     )
     assert len(fired) >= 14
     assert set(not_here) <= {"reserved-descriptor", "reserved-attributes", *SPECIAL}
+
+
+def test_a_process_with_kernel_entries_of_its_own(machine, linux, clean):
+    """On ARM each process has a copy of the kernel's entries: one is changed, of one process."""
+    if machine.image.kernel_regime.format.name != "short":
+        return
+    places = Places(clean)
+    m = Change(clean, machine.image, places.root)
+    va = places.linear_pa + clean.linear_distance & 0xFFFF_FFFF
+    m.leaf(va, True, AP=3, XN=0, PXN=0)
+    image = replace(machine.image, memory=Patched(machine.image.memory, m.changes))
+    findings = audit(Audited(image, linux, ("kernel", f"user:{places.root:#x}")))
+    reached = [f for f in findings if f.code == "kernel-reachable-from-el0"]
+    (one,) = [one for finding in reached for one in finding.found.mapped]
+    assert one.owner != "kernel"
+    assert one.va <= va <= one.last
 
 
 SPECIAL = {"user-pxn-missing", "block-being-changed", "kpti-absent"}

@@ -33,8 +33,12 @@ def _el0(said: Attributes) -> bool:
 
 
 def _kernel_wx(subject: Audited) -> tuple[Leaves, Leaves]:
-    """What the kernel may write and execute: in its image's frames, and elsewhere."""
-    rows = subject.kernel.chosen(subject.kernel.says(_el1_wx))
+    """What the kernel may write and execute: in its image, and elsewhere.
+
+    On ARM a process's table has entries of the kernel, too, which can be others than the kernel's.
+    """
+    every = subject.leaves
+    rows = every.chosen(every.says(_el1_wx) & (every.is_kernel | ~every.says(_el0)))
     return rows.between(subject.kernel_image), rows.between(subject.kernel_image.inverted())
 
 
@@ -134,7 +138,10 @@ def kernel_reachable_from_el0(subject: Audited) -> Iterator[Found]:
         rows = rows.chosen(~_is_vectors(rows))
     fix = "find out who made the entry; Linux makes none like it"
     yield from subject.faults(rows, "the kernel's own tables let EL0 in", fix)
-    written = subject.users.chosen(subject.users.says(lambda a: a.el0_write))
+    users = subject.users
+    message = "at an address of the kernel a process's own tables let EL0 in"
+    yield from subject.faults(users.between(subject.kernel_addresses), message, fix)
+    written = users.chosen(users.says(lambda a: a.el0_write))
     message = "a process may write frames of the kernel's image"
     yield from subject.faults(written.within(subject.image_frames), message, fix)
 
@@ -249,12 +256,15 @@ def tables_user_writable(subject: Audited) -> Iterator[Found]:
     That is how attacks on freed table pages end: the process then writes descriptors itself.
     All tables count that were met below the roots looked at, by whole pages.
     """
-    page = np.uint64((1 << subject.spaces[0].space.regime.levels[-1].shift) - 1)
-    tables = np.concatenate([space.mappings.tables.address for space in subject.spaces])
-    first = np.unique(tables & ~page)
+    regime = subject.spaces[0].space.regime
+    page = np.uint64((1 << regime.levels[-1].shift) - 1)
+    tables = [space.mappings.tables for space in subject.spaces]
+    first = np.concatenate([one.address for one in tables])
+    size = np.concatenate([one.entries for one in tables]) * regime.format.entry_size
+    last = first + (size - 1).astype(np.uint64)
     rows = subject.users.chosen(subject.users.says(lambda a: a.el0_write))
     yield from subject.faults(
-        rows.within(Spans.of(first, first | page)),
+        rows.within(Spans.of(first & ~page, last | page)),
         "maps translation tables, and EL0 may write them",
         "find out how the process came to the page; nothing in Linux maps it",
     )

@@ -13,7 +13,7 @@ from ttbr.errors import TtbrError
 from ttbr.findings.finding import Bytes, Found
 from ttbr.findings.leaves import Leaves, Space
 from ttbr.format import about, counted
-from ttbr.memory.spans import NOWHERE, Spans
+from ttbr.memory.spans import ALL_ADDRESSES, NOWHERE, Spans
 from ttbr.mmu.address_space import AddressSpace
 from ttbr.mmu.image import Image
 from ttbr.mmu.walk import LEAST_ENTRIES, Budget
@@ -29,6 +29,7 @@ MOST_RUNS = 1 << 22
 MOST_RANGES = 1 << 12
 """Ranges that a finding names; more are counted."""
 _MOST_BANKS = 64
+_MODULES = 16 << 20
 _DOMAINS, _CLIENT = 16, 0b01
 _NOMAP = 4  # include/linux/memblock.h: MEMBLOCK_NOMAP
 
@@ -227,6 +228,23 @@ class Audited:
             return self.read_only_image
         freed = Spans(np.array([init], np.uint64), np.array([init_end - 1], np.uint64))
         return self.image_leaves.between(freed.inverted()).frames
+
+    @property
+    def kernel_addresses(self) -> Spans:
+        """What is the kernel's of the addresses that a process's own table translates.
+
+        On ARM that is all from the modules on, which lie below PAGE_OFFSET (asm/memory.h:
+        MODULES_VADDR), or where that is not known from the linear map on; on arm64 nothing.
+        """
+        if self.image.arch == "arm64" or self.linear_distance is None:
+            return NOWHERE
+        first = self.image.facts.page_offset
+        if first is None:
+            rows = self.kernel
+            linear = rows.va - rows.pa == np.uint64(self.linear_distance)
+            first = int(rows.va[linear].min()) + _MODULES
+        start = np.array([max(0, first - _MODULES)], np.uint64)
+        return Spans(start, np.array([ALL_ADDRESSES], np.uint64))
 
     @cached_property
     def linear_distance(self) -> int | None:
