@@ -70,3 +70,10 @@ def test_a_seed_and_what_was_observed_of_it(ttbr: Run, examples: Path) -> None:
     assert by_hand["linear_map"] == by_seed["linear_map"]
     arm = ttbr("boot", examples / "qemu-virt-arm32.dtb", "--kaslr-seed", "1")
     arm.refused("not randomised")
+
+
+@pytest.mark.parametrize(
+    "options", [("--kaslr-offset", "0x200000"), ("--kaslr-seed", "1"), ("--el", "2")]
+)
+def test_what_32_bit_arm_does_not_have(ttbr: Run, examples: Path, options: tuple[str, str]) -> None:
+    ttbr("boot", examples / "board32-1g-at-80000000.dtb", *options).refused("arm")

@@ -64,7 +64,7 @@ def boot(
     stop: str | None = None,
     progress: Callable[[str], None] | None = None,
 ) -> Boot:
-    """Boot a kernel on a board, up to the end of ``paging_init``.
+    """Boot a kernel on a board, up to ``stop`` or to the last stage: RAM in the free lists.
 
     Args:
         board: device tree, RAM and CPUs.
@@ -121,8 +121,9 @@ def boot_until_failure(
     core = cpu or find_cpu(board.cpu_compatible, kernel.arch)[0]
     if not core.runs(kernel.arch):
         raise InputError(f"{kernel} cannot run on this board: its CPU is a {core.name}")
-    if kernel.arch != "arm64" and (kaslr_seed is not None or memstart is not None):
-        raise InputError(f"a kernel of {kernel.arch} is not randomised: no seed, no memstart")
+    randomised = kaslr_offset or kaslr_seed is not None or memstart is not None
+    if kernel.arch != "arm64" and randomised:
+        raise InputError(f"a kernel of {kernel.arch} is not randomised: no offset, seed, memstart")
     board, tree = _handed_over(board, kernel, placement, kaslr_seed)
     check(board, kernel, placement, tree.totalsize)
     machine = Machine.hand_over(

@@ -192,6 +192,8 @@ class Request:
                 )
 
         def place(board: Board, kernel: Kernel) -> Placement:
+            if self.el is not None and kernel.arch != "arm64":
+                raise InputError(f"--el is about arm64, and {kernel} is not")
             return replace(self._placement(board, kernel), el=self.el)
 
         return attempt(_read(self.dtb), self._board, self._kernel, place, run)

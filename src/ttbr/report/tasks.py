@@ -98,7 +98,7 @@ def _mapped(space: ProcessSpace, start: int, end: int) -> dict[str, int]:
 def _words(mapped: dict[str, int]) -> str:
     if not mapped:
         return "nothing"
-    return ", ".join(f"{n // _K} kB {kind}" for kind, n in mapped.items())
+    return ", ".join(f"{n // _K} KiB {kind}" for kind, n in mapped.items())
 
 
 def vmas_json(vmas: Vmas, rows: list[int], space: ProcessSpace) -> list[dict[str, Any]]:
