@@ -25,7 +25,7 @@ from ttbr.recover.registers import read_registers
 
 DTB_LIMIT = 64 << 20  # bytes; Linux itself takes 2 MiB at most
 
-FILE = click.Path(path_type=Path)
+FILE = click.Path(path_type=Path, dir_okay=False)
 
 OPTIONS = (
     click.argument("dtb", metavar="BOARD.dtb", type=FILE),

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import click
 
+from ttbr.cli.boards import FILE
 from ttbr.cli.output import console, json_option, print_json
 from ttbr.kernel.debug_info import open_types
 from ttbr.kernel.kernel import Kernel, profile_names
@@ -23,13 +24,9 @@ Example:
   ttbr kernel describe --config /boot/config-6.1 --system-map /boot/System.map-6.1 -o mine.json
   ttbr boot board.dtb --kernel mine.json""",
 )
-@click.option(
-    "--config", type=click.Path(path_type=Path), required=True, help="The kernel's .config."
-)
-@click.option(
-    "--system-map", type=click.Path(path_type=Path), required=True, help="The kernel's System.map."
-)
-@click.option("--image", type=click.Path(path_type=Path), help="Image or zImage, for its header.")
+@click.option("--config", type=FILE, required=True, help="The kernel's .config.")
+@click.option("--system-map", type=FILE, required=True, help="The kernel's System.map.")
+@click.option("--image", type=FILE, help="Image or zImage, for its header.")
 @click.option(
     "--debug-info",
     type=click.Path(path_type=Path, exists=True, dir_okay=False),
@@ -39,7 +36,7 @@ Example:
 @click.option(
     "-o",
     "--output",
-    type=click.Path(path_type=Path),
+    type=FILE,
     help="The profile (default: standard output).",
 )
 def describe_command(
