@@ -13,7 +13,7 @@ from rich.console import Console
 from ttbr.errors import InputError
 from ttbr.memory.physical import Bank
 from ttbr.memory.ram import Ram
-from ttbr.mmu.image import Image
+from ttbr.mmu.image import Image, ImageFacts
 from ttbr.recover.assumed_registers import arm64_registers
 from ttbr.report.cells import print_cells, write_cells_csv, write_cells_json
 from ttbr.report.relation_list import relations_markdown
@@ -196,6 +196,18 @@ def test_values_that_json_has_no_form_for(hostile):
             **{"f": None, "l": [2**64 - 1], "s": {"a": 1}, "d": "2000-01-01", "b": True},
             **{"u": "0xff", "x": "b'x'", "n": None},
         }
+    ]
+
+
+def test_names_that_came_with_an_image():
+    facts = ImageFacts(symbols={HOSTILE: 0xFFFF800008000000, NOT_UTF8: 0xFFFF800008001000})
+    registers = {**arm64_registers(0x1000, 48, 0), "TTBR1_EL1": 0x40000000}
+    image = Image(Ram([Bank(0x40000000, 0x1000)]), registers, facts)
+    relations = Relations.of(image)
+    cells = Query("SELECT address, name FROM symbols ORDER BY address").run(relations)
+    assert [row for part in cells.rows for row in part] == [
+        (0xFFFF800008000000, HOSTILE),
+        (0xFFFF800008001000, "a\\xffb"),
     ]
 
 

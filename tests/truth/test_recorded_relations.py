@@ -6,9 +6,13 @@ import numpy as np
 import pyarrow.parquet
 import pytest
 import query_page
+import recorded
 
 from ttbr.errors import InputError
 from ttbr.findings import Audited, audit
+from ttbr.mmu.image import Image
+from ttbr.recover.identify import with_registers
+from ttbr.recover.linux import Linux
 from ttbr.report.export import write
 from ttbr.report.hostile import shown
 from ttbr.report.kernel_memory import (
@@ -22,6 +26,22 @@ from ttbr.report.relations import RELATIONS, Relations
 from ttbr.report.sql import Query
 from ttbr.report.symbols import symbols_json
 from ttbr.report.tasks import tasks_json, vmas_json
+
+# Of each kind one: short and long descriptors, BTF and none, modules, nodes, page sizes.
+CASES = (
+    *("arm32-stock-6.1", "arm32-virt-lpae"),
+    *("arm64-16k-47", "arm64-4k-48-numa", "arm64-64k-42", "arm64-stock-6.1"),
+)
+
+
+@pytest.fixture(scope="module", params=CASES)
+def machine(request, truth):
+    return recorded.load(truth, request.param)
+
+
+@pytest.fixture(scope="module")
+def linux(machine):
+    return Linux(with_registers(Image(machine.image.memory))[0])
 
 
 @pytest.fixture(scope="module")

@@ -1,11 +1,13 @@
 """Relations of the kernel's own account of memory: pages, zones, free blocks, memblock."""
 
 from collections.abc import Mapping
+from dataclasses import fields
 
 import numpy as np
 
 from ttbr.recover.memblock import FLAGS as MEMBLOCK_FLAGS
 from ttbr.recover.memblock import LISTS
+from ttbr.recover.memory_map import Pages
 from ttbr.recover.vmalloc import FLAGS as VMALLOC_FLAGS
 from ttbr.report.kernel_memory import flag_words
 from ttbr.report.relations.relation import (
@@ -20,22 +22,35 @@ from ttbr.report.relations.relation import (
 )
 from ttbr.report.relations.source import Source
 
+MOST_FRAMES = 1 << 26
+"""An image can claim more memory than anybody has: 256 GiB of small pages."""
+_AT_ONCE = 1 << 20
 WATERMARKS = ("min", "low", "high")
 
 
-def _frames(source: Source) -> np.ndarray[tuple[int], np.dtype[np.uint64]]:
-    """The numbers of all frames that lie wholly in memory."""
-    size = source.linux.page_size
-    parts = [np.zeros(0, np.uint64)]
-    parts += [
-        np.arange(-(-bank.base // size), bank.end // size, dtype=np.uint64)
-        for bank in source.linux.image.memory.banks
-    ]
-    return np.concatenate(parts)
+def _all_pages(source: Source) -> Pages | None:
+    """The struct pages of all frames that lie wholly in memory, up to `MOST_FRAMES`."""
+    size, left = source.linux.page_size, MOST_FRAMES
+    parts: list[Pages] = []
+    for bank in source.linux.image.memory.banks:
+        first, end = -(-bank.base // size), bank.end // size
+        if end - first > left:
+            source.notes.append(f"pages: only the first {MOST_FRAMES} frames are looked at")
+            end = first + left
+        for at in range(first, end, _AT_ONCE):
+            part = source.memory.pages(np.arange(at, min(at + _AT_ONCE, end), dtype=np.uint64))
+            if part is None:
+                return None
+            parts.append(part)
+        left -= max(0, end - first)
+    columns = (
+        np.concatenate([getattr(part, field.name) for part in parts]) for field in fields(Pages)
+    )
+    return Pages(*columns) if parts else None
 
 
 def _pages(source: Source) -> Mapping[str, Values] | None:
-    found = source.memory.pages(_frames(source))
+    found = _all_pages(source)
     if found is None:
         return None
     types = source.use.types_of(found)
