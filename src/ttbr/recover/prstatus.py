@@ -15,6 +15,8 @@ TYPE = 1
 # struct elf_prstatus: pr_reg is struct user_pt_regs (arm64) or pt_regs (arm) of the kernel's uapi.
 _ARM64_NAMES = (*(f"x{number}" for number in range(31)), "sp", "pc", "cpsr")
 _ARM_NAMES = (*(f"r{number}" for number in range(13)), "sp", "lr", "pc", "cpsr")
+GENERAL = frozenset((*_ARM64_NAMES, *_ARM_NAMES))
+"""The general registers of both architectures, as notes and registers files name them."""
 _FORMS = {
     392: ("arm64", 112, Struct("<34Q"), _ARM64_NAMES),
     148: ("arm", 72, Struct("<17I"), _ARM_NAMES),

@@ -10,6 +10,7 @@ from ttbr.arch.registers import REGISTERS, known_registers, register_name
 from ttbr.errors import InputError
 from ttbr.kernel.cpu import IDENTIFICATION
 from ttbr.memory.raw import names_file, open_regular
+from ttbr.recover.prstatus import GENERAL
 
 LIMIT = 1 << 24  # bytes of a registers file; one has a few KiB
 NUMBER = re.compile(r"0[xX][0-9a-fA-F]{1,16}|[0-9]{1,20}")
@@ -70,7 +71,8 @@ def _listed(text: str) -> dict[str, int]:
             raise InputError(f"registers: '{_printed(item)}' is not NAME=VALUE")
         if name in registers:
             raise InputError(f"registers: {_printed(name)} is given twice")
-        if register_name(name) not in REGISTERS and not name.startswith(IDENTIFICATION):
+        known = register_name(name) in REGISTERS or name in GENERAL
+        if not known and not name.startswith(IDENTIFICATION):
             raise InputError(f"registers: '{_printed(name)}' is no register that ttbr knows")
         registers[name] = number(value, f"register {_printed(name)}")
     return _known(registers, "registers")
