@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from itertools import combinations
 
 import numpy as np
@@ -20,6 +20,10 @@ def _is_device(said: Attributes) -> bool:
 
 def _is_normal(said: Attributes) -> bool:
     return said.memory.startswith("Normal")
+
+
+def _is_of(kind: tuple[str, str, str]) -> Callable[[Attributes], bool]:
+    return lambda attributes: _cacheability(attributes) == kind
 
 
 def _cacheability(said: Attributes) -> tuple[str, str, str]:
@@ -49,10 +53,7 @@ def conflicting_memory_types(subject: Audited) -> Iterator[Found]:
     every = subject.leaves
     kinds = {_cacheability(one.attributes) for one in every.meanings}
     known = sorted(kind for kind in kinds if kind[0] not in (UNKNOWN, "Reserved"))
-    by_kind = {
-        kind: every.chosen(every.says(lambda a, kind=kind: _cacheability(a) == kind))  # type: ignore[misc]
-        for kind in known
-    }
+    by_kind = {kind: every.chosen(every.says(_is_of(kind))) for kind in known}
     frames = NOWHERE
     for one, other in combinations(by_kind.values(), 2):
         frames |= one.frames.common(other.frames)
