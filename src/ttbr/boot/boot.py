@@ -13,6 +13,7 @@ from ttbr.boot.fdt import DeviceTree
 from ttbr.boot.fdt_edit import with_chosen
 from ttbr.boot.loader import Placement, check
 from ttbr.boot.machine import Machine
+from ttbr.boot.notebook import boot_html
 from ttbr.errors import InputError, TtbrError
 from ttbr.kernel.cpu import Cpu, find_cpu
 from ttbr.kernel.kernel import DEFAULT_PROFILES, Kernel
@@ -35,6 +36,10 @@ class Boot:
     machine: Machine
     stages: list[str] = field(default_factory=list)
     failure: TtbrError | None = None
+
+    def _repr_html_(self) -> str:
+        """As a notebook shows it."""
+        return boot_html(self)
 
 
 def stage_names(arch: str) -> list[str]:

@@ -12,6 +12,7 @@ from ttbr.arch.vtcr import stage2_from_vtcr
 from ttbr.errors import InputError
 from ttbr.memory.physical import PhysicalMemory
 from ttbr.mmu.address_space import AddressSpace
+from ttbr.mmu.notebook import image_html
 from ttbr.mmu.translation import Translation
 
 # TTBCR of an ARMv7 CPU (DDI 0406C, B4.1.153): EAE selects LPAE, EPD0 stops walks through TTBR0.
@@ -197,3 +198,7 @@ class Image:
         if isinstance(space, Fault):
             return Translation(va, (), level=space.level, fault=space)
         return space.translate(va, access, pan=pan)
+
+    def _repr_html_(self) -> str:
+        """As a notebook shows it."""
+        return image_html(self)

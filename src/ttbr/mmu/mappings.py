@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from ttbr.arch.attributes import Attributes
 from ttbr.mmu.attribute_table import AttributeTable
 from ttbr.mmu.frame_index import FrameIndex
+from ttbr.mmu.notebook import mappings_html
 from ttbr.mmu.runs import Runs
 from ttbr.mmu.tables import Shared, Tables, Unreadable
 
@@ -139,6 +140,10 @@ class Mappings:
             head[1:] |= runs.pa[1:] != runs.pa[:-1] + runs.bytes[:-1]
         first = np.flatnonzero(head)
         return Regions(runs, first, np.append(first[1:], len(runs)) - 1)
+
+    def _repr_html_(self) -> str:
+        """As a notebook shows it."""
+        return mappings_html(self)
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,6 +11,7 @@ from ttbr.arch.faults import Fault
 from ttbr.arch.fields import FieldText
 from ttbr.arch.format import Kind
 from ttbr.mmu.attribute_table import AttributeTable
+from ttbr.mmu.notebook import translation_html
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +50,10 @@ class Translation:
     size: int = 0
     attributes: Attributes | None = None
     fault: Fault | None = None
+
+    def _repr_html_(self) -> str:
+        """As a notebook shows it."""
+        return translation_html(self)
 
 
 @dataclass(frozen=True)
