@@ -94,6 +94,17 @@ class RamAgainstBytes(RuleBasedStateMachine):
         model[offset : offset + len(data)] = data
         pages.update(range(offset >> 12, (offset + len(data) - 1 >> 12) + 1))
 
+    @rule(entry=rams, offset=st.integers(0, END), size=st.integers(1, 0x5000))
+    def zero(self, entry, offset, size):
+        ram, model, pages = entry
+        if inside(offset, size):
+            ram.zero(BASE + offset, size)
+            model[offset : offset + size] = bytes(size)
+            pages.difference_update(range(-(-offset // 4096), (offset + size) // 4096))
+        else:
+            with pytest.raises(OutsideMemory):
+                ram.zero(BASE + offset, size)
+
     @rule(target=rams, entry=rams)
     def snapshot(self, entry):
         ram, model, pages = entry

@@ -18,15 +18,20 @@ FIRST_PAGES = 256
 class _PageStore:
     """The pages of a Ram and all its snapshots, as rows of one array. Row 0 stays zero."""
 
-    __slots__ = ("bytes", "pages", "used")
+    __slots__ = ("bytes", "given_back", "pages", "used")
 
     def __init__(self) -> None:
         self.pages: NDArray[np.uint8] = np.zeros((FIRST_PAGES, PAGE), np.uint8)
         self.bytes = self.pages.data.cast("B")
         self.used = 1
+        self.given_back: list[int] = []
 
     def take(self, source: int) -> int:
         """A fresh row with the content of row ``source``."""
+        if self.given_back:
+            row = self.given_back.pop()
+            self.pages[row] = self.pages[source]
+            return row
         if self.used == len(self.pages):
             grown = np.zeros((2 * self.used, PAGE), np.uint8)
             grown[: self.used] = self.pages
@@ -140,6 +145,28 @@ class Ram:
             self._store.bytes[start : start + step] = data[done : done + step]
             done += step
 
+    def zero(self, pa: int, size: int) -> None:
+        """Make ``size`` bytes from ``pa`` on zero; whole pages cost nothing from then on.
+
+        `OutsideMemory`, and nothing changed, if one of them is in no bank.
+        """
+        self._extents.check(pa, size)
+        end = pa + size
+        first, behind = -(-pa // PAGE), end // PAGE
+        for frame in {pa >> PAGE_SHIFT, behind}:
+            low, high = max(pa, frame * PAGE), min(end, (frame + 1) * PAGE)
+            if 0 < high - low < PAGE and frame in self._rows:
+                self.write(low, bytes(high - low))
+        few = behind - first <= len(self._rows)
+        frames = range(first, behind) if few else [f for f in self._rows if first <= f < behind]
+        for frame in frames:
+            row = self._rows.pop(frame, 0)
+            if row:
+                self._sorted = None
+            if frame in self._own:
+                self._own.discard(frame)
+                self._store.given_back.append(row)
+
     def write_words(self, pa: int, values: NDArray[np.uint64], word: int) -> None:
         """Store the values from ``pa`` on as little-endian words of ``word`` (4 or 8) bytes.
 
@@ -170,7 +197,7 @@ class Ram:
         return copy
 
     def written(self) -> list[Bank]:
-        """The runs of pages that were written at some time, ascending, cut to the banks."""
+        """The runs of pages that were written and not zeroed since, ascending, cut to the banks."""
         runs = merged(Bank(frame << PAGE_SHIFT, PAGE) for frame in sorted(self._rows))
         return merged(
             Bank(max(run.base, bank.base), min(run.end, bank.end) - max(run.base, bank.base))

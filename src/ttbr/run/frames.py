@@ -1,0 +1,164 @@
+"""The state of page frames: struct page, as columns in chunks that exist only where needed.
+
+Source: include/linux/mm_types.h, include/linux/mm.h (get_page, put_page), mm/rmap.c.
+"""
+
+from __future__ import annotations
+
+from array import array
+from collections.abc import Callable
+from enum import IntEnum
+
+import numpy as np
+from numpy.typing import NDArray
+
+CHUNK_SHIFT = 12
+CHUNK = 1 << CHUNK_SHIFT
+_LOW = CHUNK - 1
+
+
+class Owner(IntEnum):
+    """What an allocated page frame is for. Frames that nobody asked for are NONE."""
+
+    NONE = 0
+    KERNEL = 1
+    TABLE = 2
+    SLAB = 3
+    ANON = 4
+    FILE = 5
+    VMALLOC = 6
+
+
+class _Chunk:
+    """The columns of CHUNK frames in a row."""
+
+    __slots__ = ("mapcount", "order", "owner", "refcount")
+
+    def __init__(self) -> None:
+        self.refcount = array("i", bytes(4 * CHUNK))
+        self.mapcount = array("i", bytes(4 * CHUNK))
+        self.order = bytearray(CHUNK)
+        self.owner = bytearray(CHUNK)
+
+
+class Frames:
+    """struct page by page frame number.
+
+    ``refcount``: users of an allocated frame (``_refcount``), 0 for free and reserved ones.
+    ``mapcount``: how many page-table entries map it; the kernel's ``_mapcount`` is one less.
+    ``order``: of an allocation's first frame, log2 of its pages. ``owner``: see `Owner`.
+    """
+
+    def __init__(self) -> None:
+        self._chunks: dict[int, _Chunk] = {}
+        self.release: Callable[[int, int], None] | None = None
+        """Called with first frame and order of an allocation whose last reference is gone."""
+
+    def _chunk(self, pfn: int) -> _Chunk:
+        number = pfn >> CHUNK_SHIFT
+        chunk = self._chunks.get(number)
+        if chunk is None:
+            chunk = self._chunks[number] = _Chunk()
+        return chunk
+
+    def refcount(self, pfn: int) -> int:
+        """References to the frame."""
+        chunk = self._chunks.get(pfn >> CHUNK_SHIFT)
+        return chunk.refcount[pfn & _LOW] if chunk is not None else 0
+
+    def mapcount(self, pfn: int) -> int:
+        """Page-table entries that map the frame."""
+        chunk = self._chunks.get(pfn >> CHUNK_SHIFT)
+        return chunk.mapcount[pfn & _LOW] if chunk is not None else 0
+
+    def order(self, pfn: int) -> int:
+        """Order of the allocation that begins with the frame."""
+        chunk = self._chunks.get(pfn >> CHUNK_SHIFT)
+        return chunk.order[pfn & _LOW] if chunk is not None else 0
+
+    def owner(self, pfn: int) -> Owner:
+        """What the frame is for."""
+        chunk = self._chunks.get(pfn >> CHUNK_SHIFT)
+        return Owner(chunk.owner[pfn & _LOW]) if chunk is not None else Owner.NONE
+
+    def set_owner(self, pfn: int, owner: Owner) -> None:
+        """Say what an allocation's first frame is for."""
+        self._chunk(pfn).owner[pfn & _LOW] = owner
+
+    def allocated(self, pfn: int, order: int) -> None:
+        """The page allocator gave out a block: one reference to its first frame."""
+        chunk, index = self._chunk(pfn), pfn & _LOW
+        chunk.refcount[index] = 1
+        chunk.mapcount[index] = 0
+        chunk.order[index] = order
+        chunk.owner[index] = Owner.KERNEL
+
+    def freed(self, pfn: int) -> None:
+        """A block is back in the page allocator."""
+        chunk, index = self._chunk(pfn), pfn & _LOW
+        chunk.refcount[index] = chunk.mapcount[index] = 0
+        chunk.order[index] = chunk.owner[index] = 0
+
+    def allocated_run(self, start: int, count: int) -> None:
+        """As `allocated`, for ``count`` single frames in a row."""
+        self._fill(start, count, 1, Owner.KERNEL)
+
+    def freed_run(self, start: int, count: int) -> None:
+        """As `freed`, for single frames in a row."""
+        self._fill(start, count, 0, Owner.NONE)
+
+    def _fill(self, start: int, count: int, refcount: int, owner: Owner) -> None:
+        end = start + count
+        while start < end:
+            chunk, low = self._chunk(start), start & _LOW
+            high = min(CHUNK, low + end - start)
+            size = high - low
+            chunk.refcount[low:high] = array("i", [refcount]) * size
+            chunk.mapcount[low:high] = array("i", [0]) * size
+            chunk.order[low:high] = bytes(size)
+            chunk.owner[low:high] = bytes([owner]) * size
+            start += size
+
+    def refcounts(self, pfns: NDArray[np.uint64]) -> NDArray[np.int32]:
+        """The references to each of many frames."""
+        found = np.zeros(len(pfns), np.int32)
+        numbers = pfns >> np.uint64(CHUNK_SHIFT)
+        for number in np.unique(numbers).tolist():
+            chunk = self._chunks.get(number)
+            if chunk is not None:
+                mine = numbers == number
+                column = np.frombuffer(chunk.refcount, np.int32)
+                found[mine] = column[(pfns[mine] & np.uint64(_LOW)).astype(np.int64)]
+        return found
+
+    def get_page(self, pfn: int) -> None:
+        """``get_page``: one more reference; ValueError for a frame that nobody has."""
+        chunk, index = self._chunk(pfn), pfn & _LOW
+        if chunk.refcount[index] <= 0:
+            raise ValueError(f"page frame {pfn:#x} is not allocated")
+        chunk.refcount[index] += 1
+
+    def put_page(self, pfn: int) -> bool:
+        """``put_page``: one reference less; the last frees the allocation. Says whether it did."""
+        chunk, index = self._chunk(pfn), pfn & _LOW
+        count = chunk.refcount[index]
+        if count <= 0:
+            raise ValueError(f"page frame {pfn:#x} is not allocated")
+        if count > 1:
+            chunk.refcount[index] = count - 1
+            return False
+        assert self.release is not None
+        self.release(pfn, chunk.order[index])
+        return True
+
+    def add_rmap(self, pfn: int) -> None:
+        """One more page-table entry maps the frame."""
+        self._chunk(pfn).mapcount[pfn & _LOW] += 1
+
+    def remove_rmap(self, pfn: int) -> int:
+        """One page-table entry less maps the frame; returns how many still do."""
+        chunk, index = self._chunk(pfn), pfn & _LOW
+        if chunk.mapcount[index] <= 0:
+            raise ValueError(f"page frame {pfn:#x} is not mapped")
+        chunk.mapcount[index] -= 1
+        return chunk.mapcount[index]

@@ -1,0 +1,85 @@
+"""What an allocation asks for: GFP flags, and the zone and migrate type that they stand for.
+
+Source: include/linux/gfp_types.h (the bits are the same in 6.1 and 6.12, but for one, which 6.1
+calls ``__GFP_ATOMIC``), include/linux/gfp.h: gfp_zone, gfp_migratetype.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from enum import IntFlag
+
+
+class Gfp(IntFlag):
+    """The single flags, without the kernel's ``__GFP_``."""
+
+    DMA = 0x1
+    HIGHMEM = 0x2
+    DMA32 = 0x4
+    MOVABLE = 0x8
+    RECLAIMABLE = 0x10
+    HIGH = 0x20
+    IO = 0x40
+    FS = 0x80
+    ZERO = 0x100
+    ATOMIC = 0x200
+    DIRECT_RECLAIM = 0x400
+    KSWAPD_RECLAIM = 0x800
+    WRITE = 0x1000
+    NOWARN = 0x2000
+    RETRY_MAYFAIL = 0x4000
+    NOFAIL = 0x8000
+    NORETRY = 0x10000
+    MEMALLOC = 0x20000
+    COMP = 0x40000
+    NOMEMALLOC = 0x80000
+    HARDWALL = 0x100000
+    THISNODE = 0x200000
+    ACCOUNT = 0x400000
+
+
+GFP_RECLAIM = Gfp.DIRECT_RECLAIM | Gfp.KSWAPD_RECLAIM
+GFP_ATOMIC = Gfp.HIGH | Gfp.KSWAPD_RECLAIM
+GFP_KERNEL = GFP_RECLAIM | Gfp.IO | Gfp.FS
+GFP_KERNEL_ACCOUNT = GFP_KERNEL | Gfp.ACCOUNT
+GFP_NOWAIT = Gfp.KSWAPD_RECLAIM | Gfp.NOWARN
+GFP_USER = GFP_KERNEL | Gfp.HARDWALL
+GFP_DMA = Gfp.DMA
+GFP_DMA32 = Gfp.DMA32
+GFP_HIGHUSER = GFP_USER | Gfp.HIGHMEM
+GFP_HIGHUSER_MOVABLE = GFP_HIGHUSER | Gfp.MOVABLE
+GFP_TRANSHUGE_LIGHT = (GFP_HIGHUSER_MOVABLE | Gfp.COMP | Gfp.NOMEMALLOC | Gfp.NOWARN) & ~GFP_RECLAIM
+GFP_TRANSHUGE = GFP_TRANSHUGE_LIGHT | Gfp.DIRECT_RECLAIM
+GFP_PGTABLE_KERNEL = GFP_KERNEL | Gfp.ZERO
+"""asm-generic/pgalloc.h, for the kernel's own tables."""
+GFP_PGTABLE_USER = GFP_PGTABLE_KERNEL | Gfp.ACCOUNT
+
+_ZONE_MASK = Gfp.DMA | Gfp.HIGHMEM | Gfp.DMA32 | Gfp.MOVABLE
+_ZONES = {
+    0: "Normal",
+    Gfp.DMA: "DMA",
+    Gfp.HIGHMEM: "HighMem",
+    Gfp.DMA32: "DMA32",
+    Gfp.MOVABLE: "Normal",
+    Gfp.MOVABLE | Gfp.DMA: "DMA",
+    Gfp.MOVABLE | Gfp.HIGHMEM: "Movable",
+    Gfp.MOVABLE | Gfp.DMA32: "DMA32",
+}
+"""GFP_ZONE_TABLE; a zone that the kernel is built without is Normal. No other mix is allowed."""
+
+
+def gfp_zone(gfp: int, names: Sequence[str]) -> int:
+    """``gfp_zone``: the index of the highest zone that may be used, among the kernel's ``names``.
+
+    ValueError for zone modifiers that exclude each other.
+    """
+    modifiers = int(gfp) & int(_ZONE_MASK)
+    if modifiers not in _ZONES:
+        raise ValueError(f"GFP flags {int(gfp):#x} ask for two zones at once")
+    name = _ZONES[modifiers]
+    return names.index(name if name in names else "Normal")
+
+
+def gfp_migratetype(gfp: int) -> int:
+    """``gfp_migratetype``: 0 unmovable, 1 movable, 2 reclaimable."""
+    return (int(gfp) & int(Gfp.MOVABLE | Gfp.RECLAIMABLE)) >> 3

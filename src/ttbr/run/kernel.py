@@ -1,0 +1,92 @@
+"""The running kernel: the machine as the boot left it, and what works on it from then on."""
+
+from __future__ import annotations
+
+import copy
+
+from ttbr.boot.arm.state import ArmBoot
+from ttbr.boot.boot import Boot
+from ttbr.boot.machine import Machine
+from ttbr.errors import InputError
+from ttbr.kernel.kernel import Kernel
+from ttbr.memory.ram import Ram
+from ttbr.mmu.image import Image
+from ttbr.run.events import RunLog
+from ttbr.run.page_alloc import PageAllocator
+from ttbr.run.table_writes import TableWrites
+
+RUNNING = "running"
+"""The stage that images of a running kernel carry."""
+
+
+class RunningKernel:
+    """A kernel that runs on a machine; everything it does ends in ``machine.ram``.
+
+    ``pages``: the page allocator. ``tables``: how table entries are written. ``log``: what
+    happened since the boot.
+    """
+
+    def __init__(self, machine: Machine) -> None:
+        """`machine`: as the last stage of the boot left it; it belongs to the kernel from here."""
+        self.machine = machine
+        machine.stage = RUNNING
+        self.log = RunLog()
+        self.pages = PageAllocator(machine)
+        self.tables = TableWrites(machine.ram, self.entry_size)
+
+    @property
+    def kernel(self) -> Kernel:
+        """What was booted."""
+        return self.machine.kernel
+
+    @property
+    def ram(self) -> Ram:
+        """The machine's memory."""
+        return self.machine.ram
+
+    @property
+    def arch(self) -> str:
+        """``arm64`` or ``arm``."""
+        return self.kernel.arch
+
+    @property
+    def page_size(self) -> int:
+        """Bytes of a page."""
+        return self.kernel.page_size
+
+    @property
+    def entry_size(self) -> int:
+        """Bytes of a descriptor: 4 with short descriptors, else 8."""
+        short = self.arch == "arm" and not self.kernel.config.enabled("ARM_LPAE")
+        return 4 if short else 8
+
+    def image(self) -> Image:
+        """The machine as it is now; what the kernel does later does not change the image."""
+        return self.machine.image()
+
+
+def run(boot: Boot) -> RunningKernel:
+    """Run the kernel that was booted, on a machine of its own: ``boot`` stays as it is.
+
+    `InputError` if the boot did not come to the end of its last stage.
+    """
+    if boot.machine.handed_over is None:
+        why = f": {boot.failure}" if boot.failure is not None else ""
+        raise InputError(f"the boot ended before the page allocator had its memory{why}")
+    return RunningKernel(_own(boot.machine))
+
+
+def _own(machine: Machine) -> Machine:
+    """A copy of the machine that shares what does not change any more.
+
+    That is also memblock and the boot's log. The state of the architecture's stages is copied with
+    it, since it writes to the machine's memory.
+    """
+    settled: list[object] = [machine.board, machine.kernel, machine.placement, machine.cpu]
+    settled += [machine.tree, machine.memblock, machine.log, machine.handed_over]
+    state = machine.arch_state
+    if isinstance(state, ArmBoot):
+        settled += [state.layout, state.bits, state.mem_types]
+    memo: dict[int, object] = {id(part): part for part in settled}
+    memo[id(machine.ram)] = machine.ram.snapshot()
+    return copy.deepcopy(machine, memo)
