@@ -1,0 +1,106 @@
+"""Documents of boots, and of images that are too large to be shown whole."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from ttbr.boot import Board, qemu
+from ttbr.boot.boot import boot_until_failure, default_kernel
+from ttbr.findings.attempt import attempt
+from ttbr.memory.physical import Bank
+from ttbr.memory.ram import Ram
+from ttbr.mmu.image import Image
+from ttbr.recover.assumed_registers import arm64_registers
+from ttbr.report import view
+
+EXAMPLES = Path(__file__).parents[2] / "examples"
+PAGE = 0x1000
+
+
+def booted(name):
+    return attempt(
+        (EXAMPLES / name).read_bytes(),
+        Board.from_dtb,
+        default_kernel,
+        lambda board, kernel: qemu(board, kernel, None),
+        boot_until_failure,
+    )
+
+
+@pytest.fixture(scope="module")
+def boot():
+    return booted("qemu-virt-arm64.dtb")
+
+
+@pytest.fixture(scope="module")
+def document(boot):
+    return view.view([view.of_attempt("board", boot)])
+
+
+def test_a_boot_has_a_machine_for_each_stage(boot, document):
+    machines = document.head["machines"]
+    assert [machine["stage"] for machine in machines] == boot.boot.stages
+    for machine, image in zip(machines, boot.boot.images.values(), strict=True):
+        for space in machine["spaces"]:
+            regions = image.address_space(space["name"]).mappings().regions()
+            assert (document.column(space["regions"], "pa") == regions.pa).all()
+
+
+def test_events_are_in_order(boot, document):
+    events = document.head["subjects"][0]["boot"]["events"]
+    assert document.column(events, "start").tolist() == [e.start for e in boot.boot.events]
+    code = document.column(events, "function").astype(np.intp)
+    names = events["columns"]["function"]["values"]
+    assert [names[at] for at in code] == [event.function for event in boot.boot.events]
+
+
+def test_the_end_has_zones_and_free_blocks(boot, document):
+    last = document.head["machines"][-1]
+    free = boot.boot.machine.handed_over.free
+    assert document.column(last["free"], "pa").tolist() == sorted((free.pfn * PAGE).tolist())
+    layers = document.column(last["physical"], "layer").astype(int)
+    names = last["physical"]["columns"]["layer"]["values"]
+    assert {names[at] for at in layers} == {"ram", "memory", "zone", "reserved", "content"}
+
+
+def test_two_boots_are_held_against_each_other(boot):
+    other = booted("board-2g-at-60000000.dtb")
+    both = view.view([view.of_attempt("a", boot), view.of_attempt("b", other)])
+    pairs = [(c["a"], c["b"]) for c in both.head["comparisons"]]
+    last = len(both.head["machines"]) - 1
+    assert pairs and all(b == last for _, b in pairs)
+    assert any(root["differences"]["rows"] for c in both.head["comparisons"] for root in c["roots"])
+
+
+def scattered(pages):
+    """An image whose ``pages`` are mapped in no order: none goes on in the next."""
+    base, root = 0x40000000, 0x40000000
+    tables = -(-pages // 512)
+    ram = Ram([Bank(base, (tables + 3) * PAGE)])
+    order = np.random.default_rng(7).permutation(pages).astype(np.uint64)
+    leaves = (order + np.uint64(0x100000)) << np.uint64(12) | np.uint64(0x00E8_0000_0000_0703)
+    first = root + 3 * PAGE
+    ram.write(root, (root + PAGE | 3).to_bytes(8, "little"))
+    ram.write(root + PAGE, (root + 2 * PAGE | 3).to_bytes(8, "little"))
+    named = np.arange(tables, dtype=np.uint64) * np.uint64(PAGE) + np.uint64(first | 3)
+    ram.write(root + 2 * PAGE, named.tobytes())
+    ram.write(first, leaves.tobytes())
+    return Image(ram, arm64_registers(PAGE, 48, root))
+
+
+def test_too_many_ranges_are_shown_coarser_and_the_document_says_so():
+    image = scattered(1 << 15)
+    room = view.Room(regions=1 << 10, entries=1 << 12)
+    document = view.view([view.of_image("image", image, None)], room)
+    space = document.head["machines"][0]["spaces"][0]
+    assert "too many" in space["cut"] and space["regions"]["rows"] <= 1 << 10
+    assert document.column(space["regions"], "mapped").sum() == 1 << 15
+    assert document.head["machines"][0]["pool"]["left_out"] > 0
+
+
+def test_an_image_without_tables_is_a_document():
+    image = Image(Ram([Bank(0, 1 << 20)]))
+    document = view.view([view.of_image("nothing", image, None)])
+    assert view.unpack(document.packed()) == document
+    assert document.head["machines"][0]["spaces"] == []
