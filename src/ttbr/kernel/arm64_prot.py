@@ -85,7 +85,7 @@ class OutputAddress:
 
     def decode(self, descriptor: int) -> int:
         """The physical address that a descriptor points to."""
-        plain = descriptor & self.field & ~self.low_field
+        plain = descriptor & (self.field & ~self.low_field)
         return plain | (descriptor & self.low_field) << self.high_shift
 
     @property

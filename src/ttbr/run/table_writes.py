@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import numpy as np
+from numpy.typing import NDArray
+
 from ttbr.memory.ram import Ram
 from ttbr.mmu.writer import TableWriter
 
@@ -29,6 +32,17 @@ class TableWrites:
     def fill(self, table: int, index: int, first: int, step: int, count: int) -> None:
         """Store ``count`` descriptors: ``first``, ``first + step``, …"""
         self._writer.fill(table, index, first, step, count)
+
+    def get_many(self, table: int, index: int, count: int) -> NDArray[np.uint64]:
+        """The ``count`` descriptors from ``index`` on."""
+        place = np.array([table + index * self.entry_size], np.uint64)
+        words, _ = self._writer.ram.read_words(place, count, self.entry_size)
+        return words.reshape(-1)
+
+    def store(self, table: int, index: int, values: NDArray[np.uint64]) -> None:
+        """Store any descriptors from ``index`` on."""
+        at = table + index * self.entry_size
+        self._writer.ram.write_words(at, values, self.entry_size)
 
     def clear(self, table: int, index: int, count: int = 1) -> None:
         """Make entries invalid (zero)."""
