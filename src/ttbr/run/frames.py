@@ -6,7 +6,7 @@ Source: include/linux/mm_types.h, include/linux/mm.h (get_page, put_page), mm/rm
 from __future__ import annotations
 
 from array import array
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from enum import IntEnum
 
 import numpy as np
@@ -32,13 +32,14 @@ class Owner(IntEnum):
 class _Chunk:
     """The columns of CHUNK frames in a row."""
 
-    __slots__ = ("mapcount", "order", "owner", "refcount")
+    __slots__ = ("exclusive", "mapcount", "order", "owner", "refcount")
 
     def __init__(self) -> None:
         self.refcount = array("i", bytes(4 * CHUNK))
         self.mapcount = array("i", bytes(4 * CHUNK))
         self.order = bytearray(CHUNK)
         self.owner = bytearray(CHUNK)
+        self.exclusive = bytearray(CHUNK)
 
 
 class Frames:
@@ -47,6 +48,7 @@ class Frames:
     ``refcount``: users of an allocated frame (``_refcount``), 0 for free and reserved ones.
     ``mapcount``: how many page-table entries map it; the kernel's ``_mapcount`` is one less.
     ``order``: of an allocation's first frame, log2 of its pages. ``owner``: see `Owner`.
+    ``exclusive``: an anonymous page that one process alone has (PG_anon_exclusive).
     """
 
     def __init__(self) -> None:
@@ -97,7 +99,7 @@ class Frames:
         """A block is back in the page allocator."""
         chunk, index = self._chunk(pfn), pfn & _LOW
         chunk.refcount[index] = chunk.mapcount[index] = 0
-        chunk.order[index] = chunk.owner[index] = 0
+        chunk.order[index] = chunk.owner[index] = chunk.exclusive[index] = 0
 
     def allocated_run(self, start: int, count: int) -> None:
         """As `allocated`, for ``count`` single frames in a row."""
@@ -117,6 +119,7 @@ class Frames:
             chunk.mapcount[low:high] = array("i", [0]) * size
             chunk.order[low:high] = bytes(size)
             chunk.owner[low:high] = bytes([owner]) * size
+            chunk.exclusive[low:high] = bytes(size)
             start += size
 
     def refcounts(self, pfns: NDArray[np.uint64]) -> NDArray[np.int32]:
@@ -162,3 +165,70 @@ class Frames:
             raise ValueError(f"page frame {pfn:#x} is not mapped")
         chunk.mapcount[index] -= 1
         return chunk.mapcount[index]
+
+    def ref_add(self, pfn: int, count: int) -> None:
+        """``folio_ref_add``: ``count`` references more, or less if others are left."""
+        chunk, index = self._chunk(pfn), pfn & _LOW
+        if chunk.refcount[index] <= 0 or chunk.refcount[index] + count <= 0:
+            raise ValueError(f"page frame {pfn:#x} is not allocated, or would be free")
+        chunk.refcount[index] += count
+
+    def exclusive(self, pfn: int) -> bool:
+        """``PageAnonExclusive``"""
+        chunk = self._chunks.get(pfn >> CHUNK_SHIFT)
+        return chunk is not None and bool(chunk.exclusive[pfn & _LOW])
+
+    def set_exclusive(self, pfn: int, value: bool) -> None:
+        """``SetPageAnonExclusive``, ``ClearPageAnonExclusive``"""
+        self._chunk(pfn).exclusive[pfn & _LOW] = value
+
+    def _pieces(self, pfns: NDArray[np.uint64]) -> Iterator[tuple[_Chunk, NDArray[np.int64]]]:
+        """Each chunk with some of the frames, and the indices of those."""
+        numbers = pfns >> np.uint64(CHUNK_SHIFT)
+        for number in np.unique(numbers).tolist():
+            mine = (pfns[numbers == number] & np.uint64(_LOW)).astype(np.int64)
+            yield self._chunk(number << CHUNK_SHIFT), mine
+
+    def map_new(self, pfns: NDArray[np.uint64], owner: Owner, *, exclusive: bool) -> None:
+        """Single frames, no two alike, are each mapped for the first time by who allocated them."""
+        for chunk, mine in self._pieces(pfns):
+            np.frombuffer(chunk.mapcount, np.int32)[mine] += 1
+            np.frombuffer(chunk.owner, np.uint8)[mine] = owner
+            np.frombuffer(chunk.exclusive, np.uint8)[mine] = exclusive
+
+    def map_again(self, pfns: NDArray[np.uint64]) -> None:
+        """Single frames, no two alike, are mapped once more, with a reference: none is exclusive."""
+        for chunk, mine in self._pieces(pfns):
+            np.frombuffer(chunk.refcount, np.int32)[mine] += 1
+            np.frombuffer(chunk.mapcount, np.int32)[mine] += 1
+            np.frombuffer(chunk.exclusive, np.uint8)[mine] = 0
+
+    def unmap(self, pfns: NDArray[np.uint64]) -> NDArray[np.uint64]:
+        """Single frames, no two alike, lose a mapping and its reference.
+
+        Returns those that nothing else refers to: they keep the reference, to be freed with it.
+        """
+        last = [np.zeros(0, np.uint64)]
+        numbers = pfns >> np.uint64(CHUNK_SHIFT)
+        for number in np.unique(numbers).tolist():
+            these = pfns[numbers == number]
+            mine = (these & np.uint64(_LOW)).astype(np.int64)
+            chunk = self._chunk(number << CHUNK_SHIFT)
+            np.frombuffer(chunk.mapcount, np.int32)[mine] -= 1
+            counts = np.frombuffer(chunk.refcount, np.int32)
+            alone = counts[mine] == 1
+            counts[mine[~alone]] -= 1
+            last.append(these[alone])
+        return np.concatenate(last)
+
+    def owners(self, pfns: NDArray[np.uint64]) -> NDArray[np.uint8]:
+        """The owner of each of many frames."""
+        found = np.zeros(len(pfns), np.uint8)
+        numbers = pfns >> np.uint64(CHUNK_SHIFT)
+        for number in np.unique(numbers).tolist():
+            chunk = self._chunks.get(number)
+            if chunk is not None:
+                mine = numbers == number
+                column = np.frombuffer(chunk.owner, np.uint8)
+                found[mine] = column[(pfns[mine] & np.uint64(_LOW)).astype(np.int64)]
+        return found
