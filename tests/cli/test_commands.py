@@ -8,6 +8,7 @@ import struct
 import subprocess
 import sys
 from collections.abc import Callable
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -118,6 +119,35 @@ def test_layout_draws_top_down(ttbr: Run, examples: Path) -> None:
     assert starts == sorted(starts)
     assert starts[0] == 0
     assert int(regions[-1]["last"], 16) == 0xFFFFFFFF
+
+
+@pytest.mark.parametrize("board", [ARM64, ARM32])
+def test_layout_of_an_image_is_that_of_its_boot(
+    ttbr: Run, examples: Path, predictions: Saved, board: str
+) -> None:
+    of_image = ttbr("layout", predictions[board])
+    of_board = ttbr("layout", examples / f"{board}.dtb")
+    assert (of_image.code, of_image.out) == (0, of_board.out)
+
+
+@pytest.mark.parametrize("board", [ARM64, ARM32])
+def test_layout_of_physical_memory(ttbr: Run, examples: Path, board: str) -> None:
+    boxes = ttbr("layout", examples / f"{board}.dtb", "--physical", "--json").json
+    document = ttbr("boot", examples / f"{board}.dtb", "--json").json
+    extents = [(int(box["start"], 16), int(box["last"], 16)) for box in boxes]
+    assert all(a[1] + 1 == b[0] for a, b in pairwise(extents))
+    memory = [row for row in document["memblock"] if row["list"] == "memory"]
+    assert hex(extents[0][0]) == memory[0]["start"]
+    assert hex(extents[-1][1]) == memory[-1]["last"]
+    named = {box["what"] for box in boxes}
+    assert {"kernel text", "device tree", "translation tables", "RAM"} <= named
+    picture = ttbr("layout", examples / f"{board}.dtb", "--physical").out
+    assert "kernel text" in picture and "free" in picture
+
+
+def test_layout_refuses_a_board_option_for_an_image(ttbr: Run, predictions: Saved) -> None:
+    ttbr("layout", predictions[ARM64], "--bootargs", "mem=1G").refused("--bootargs", "board")
+    ttbr("layout", "no-such-file").refused("no-such-file")
 
 
 @pytest.mark.parametrize("board", [ARM64, ARM32])

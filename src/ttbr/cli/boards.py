@@ -12,7 +12,7 @@ import click
 from ttbr.boot.board import Board, c_string
 from ttbr.boot.boot import Boot, boot_until_failure, default_kernel
 from ttbr.boot.efi import Firmware, read_firmware
-from ttbr.boot.fdt import DeviceTree
+from ttbr.boot.fdt import MAGIC, DeviceTree
 from ttbr.boot.loader import Placement, custom, qemu, u_boot
 from ttbr.cli.output import progress
 from ttbr.cli.values import INITRD, NUMBER, SIZE_BASE
@@ -27,8 +27,9 @@ DTB_LIMIT = 64 << 20  # bytes; Linux itself takes 2 MiB at most
 
 FILE = click.Path(path_type=Path, dir_okay=False)
 
+BOARD = click.argument("dtb", metavar="BOARD.dtb", type=FILE)
+BOARD_OR_IMAGE = click.argument("spec", metavar="BOARD.dtb|IMAGE")
 OPTIONS = (
-    click.argument("dtb", metavar="BOARD.dtb", type=FILE),
     click.option(
         "--kernel",
         "profile",
@@ -119,7 +120,7 @@ OPTIONS = (
 
 
 def board_options(function: Callable[..., Any]) -> Callable[..., Any]:
-    """Every option of a boot; they arrive as one ``request``."""
+    """BOARD.dtb and every option of a boot; they arrive as one ``request``."""
 
     @wraps(function)
     def collect(**arguments: Any) -> Any:
@@ -127,10 +128,43 @@ def board_options(function: Callable[..., Any]) -> Callable[..., Any]:
         request = Request(**{name: arguments.pop(name) for name in names})
         return function(request=request, **arguments)
 
-    decorated: Callable[..., Any] = collect
-    for option in reversed(OPTIONS):
-        decorated = option(decorated)
-    return decorated
+    return _decorated(collect, BOARD)
+
+
+def board_or_image_options(function: Callable[..., Any]) -> Callable[..., Any]:
+    """BOARD.dtb or an image's ``spec``, and as ``request`` every option of a boot.
+
+    Of an image, which `is_board` tells, only ``registers`` counts: other options are refused.
+    """
+
+    @wraps(function)
+    def collect(spec: str, **arguments: Any) -> Any:
+        names = [field.name for field in fields(Request) if field.name != "dtb"]
+        given = {name: arguments.pop(name) for name in names}
+        about_boards = [name for name in names if name != "registers" and given[name]]
+        if about_boards and not is_board(spec):
+            option = about_boards[0].replace("_", "-").replace("profile", "kernel")
+            raise InputError(f"{spec} is no device tree: --{option} is about a board")
+        return function(spec=spec, request=Request(dtb=Path(spec), **given), **arguments)
+
+    return _decorated(collect, BOARD_OR_IMAGE)
+
+
+def is_board(spec: str) -> bool:
+    """Whether a file begins like a device tree; any other is taken for an image."""
+    try:
+        with Path(spec).open("rb") as file:
+            return int.from_bytes(file.read(4), "big") == MAGIC
+    except OSError:
+        return False
+
+
+def _decorated(
+    function: Callable[..., Any], argument: Callable[[Callable[..., Any]], Callable[..., Any]]
+) -> Callable[..., Any]:
+    for option in reversed((argument, *OPTIONS)):
+        function = option(function)
+    return function
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,5 +1,6 @@
 """A boot as a board engineer wants to see it: physical memory, virtual map, tables, roots."""
 
+from collections.abc import Iterable
 from typing import Any
 
 from rich.console import Console
@@ -52,7 +53,7 @@ def boot_json(result: Boot, stage: str, *, events: bool) -> dict[str, Any]:
         document |= nodes_json(machine)
     mappings = kernel_mappings(image)
     if mappings is not None:
-        document["virtual"] = [_region_json(row) for row in regions(image, mappings)]
+        document["virtual"] = regions_json(regions(image, mappings))
         document["linear_map"] = linear_map(image, mappings)
         document["tables"] = {
             "count": len(mappings.tables),
@@ -213,10 +214,14 @@ def _place_json(place: Place) -> dict[str, Any]:
     }
 
 
-def _region_json(row: Region) -> dict[str, Any]:
-    return {
-        "name": row.name,
-        "start": hex(row.start),
-        "last": hex(row.last),
-        "mapped_bytes": row.mapped,
-    }
+def regions_json(rows: Iterable[Region]) -> list[dict[str, Any]]:
+    """The regions of the virtual space as JSON; addresses in hex, ``last`` inclusive."""
+    return [
+        {
+            "name": row.name,
+            "start": hex(row.start),
+            "last": hex(row.last),
+            "mapped_bytes": row.mapped,
+        }
+        for row in rows
+    ]
