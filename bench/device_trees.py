@@ -23,7 +23,7 @@ from functools import cache
 from pathlib import Path
 
 from ttbr.boot.board import Board
-from ttbr.boot.boot import boot_until_failure
+from ttbr.boot.boot import HANDOFF, boot_until_failure
 from ttbr.boot.fdt import DeviceTree
 from ttbr.boot.loader import Placement, qemu
 from ttbr.errors import InputError
@@ -144,8 +144,10 @@ def outcome(package: Package, file: Path) -> Outcome:
             subject = run(blob, made, (expected_ram(subject.tree),))
         except InputError as error:
             return Outcome(package.kernel, file.name, f"refused: {error}", tuple(codes), False)
-    if subject.boot is None or subject.failure is not None:
+    if subject.boot is None:
         plan = f"refused: {subject.failure}"
+    elif subject.failure is not None:
+        plan = f"{subject.boot.stages[-1]}: {subject.failure}"
     codes += sorted({finding.code for finding in check(subject)})
     unknowns = subject.boot.machine.unknowns if subject.boot else []
     assumed = any("ID registers are taken" in line for line in unknowns)
@@ -175,6 +177,7 @@ def table(results: list[Outcome]) -> Iterator[str]:
     yield row("device trees", results)
     yield row("plan as it is", [r for r in results if r.plan == "as it is"])
     yield row("plan once told where RAM is", [r for r in results if r.plan == "with --memory"])
+    yield row("plan that ends at the hand-over", [r for r in results if r.plan.startswith(HANDOFF)])
     yield row("no plan", [r for r in results if r.plan.startswith("refused")])
     yield row("CPU assumed", [r for r in results if r.assumed_cpu])
     for rule in sorted(CHECK, key=lambda rule: (-rule.severity, rule.code)):
@@ -206,7 +209,7 @@ def main() -> None:
     lines = list(table(results))
     print("\n".join(lines))
     for result in results:
-        if result.plan.startswith("refused"):
+        if ": " in result.plan:
             print(f"{result.kernel}: {result.file}: {result.plan}")
     used = resource.getrusage(resource.RUSAGE_CHILDREN)
     print(

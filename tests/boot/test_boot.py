@@ -5,8 +5,8 @@ from machines import G, M, board_tree, kernel
 
 from device_trees import blob
 from ttbr.boot.board import Board
-from ttbr.boot.boot import boot, default_kernel, stage_names
-from ttbr.boot.loader import custom, qemu
+from ttbr.boot.boot import boot, boot_until_failure, default_kernel, stage_names
+from ttbr.boot.loader import KernelTooBig, custom, qemu
 from ttbr.errors import InputError
 from ttbr.kernel.kernel import Kernel
 
@@ -96,8 +96,12 @@ def test_a_64_bit_cpu_can_run_a_32_bit_kernel() -> None:
 def test_a_kernel_that_does_not_fit() -> None:
     here = board(memory=((G, 16 * M),))
     made = default_kernel(here)
-    with pytest.raises(InputError, match="does not fit into RAM"):
+    with pytest.raises(KernelTooBig, match=r"the kernel needs .* the best has 16 MiB"):
         boot(here, made, qemu(here, made))
+    ended = boot_until_failure(here, made, qemu(here, made))
+    assert ended.stages == ["handoff"] and isinstance(ended.failure, KernelTooBig)
+    with pytest.raises(InputError, match="the device tree at .* does not fit into RAM"):
+        boot_until_failure(here, made, custom(here, G + 2 * M, 2 * G))
 
 
 def test_a_tree_on_the_kernel() -> None:

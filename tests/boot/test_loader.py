@@ -47,6 +47,19 @@ def test_qemu_takes_the_initrd_that_the_tree_names() -> None:
     assert there.initrd == (0x50000000, 1) and there.dtb == 0x50200000
 
 
+def test_a_tree_that_would_be_on_the_kernel_goes_to_the_end_of_ram() -> None:
+    made = kernel("arm", size=20 * M)
+    small = board(memory=((G, 32 * M),), cpu="arm,cortex-a7")
+    there = qemu(small, made)
+    assert there.dtb == G + 32 * M - 4 * K
+    assert "QEMU would put the device tree at 0x41000000, where" in there.assumptions[0]
+    assert check(small, made, there, small.tree.totalsize) is None
+    # An initrd that the tree names stays, and nothing is put on it.
+    last = {"linux,initrd-start": cells(G + 31 * M), "linux,initrd-end": cells(G + 32 * M)}
+    full = board(memory=((G, 32 * M),), chosen=last, cpu="arm,cortex-a7")
+    assert qemu(full, made).assumptions == ()
+
+
 def test_qemu_arm() -> None:
     there = qemu(board(cpu="arm,cortex-a7"), kernel("arm"), 5 * K)
     assert there.kernel == G + 0x8000

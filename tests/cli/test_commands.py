@@ -84,6 +84,19 @@ def test_a_stage_ends_the_boot(ttbr: Run, examples: Path) -> None:
     assert not any("translation tables" in place["what"] for place in facts["physical"])
 
 
+def test_a_boot_that_cannot_go_on_is_shown_as_far_as_it_came(ttbr: Run, examples: Path) -> None:
+    small = ("boot", examples / f"{ARM64}.dtb", "--memory", "24M@0x40000000")
+    done = ttbr(*small)
+    assert done.code == 1
+    assert "kernel text" in done.out and "stage handoff" in done.out
+    assert done.err.count("\n") == 1
+    assert done.err.startswith("ttbr: the boot ends here, after handoff: the kernel needs ")
+    facts = ttbr(*small, "--json").json
+    assert facts["stages"] == ["handoff"] and "the kernel needs" in facts["failure"]
+    # What the user places is refused where it cannot work.
+    ttbr(*small[:2], "--kernel-at", "0", "--dtb-at", "0x48000000").refused("does not fit into RAM")
+
+
 def test_loaders_place_the_kernel(ttbr: Run, examples: Path) -> None:
     board = examples / f"{ARM64}.dtb"
     by_qemu = ttbr("boot", board, "--json", "--initrd", "1M").json["physical"]

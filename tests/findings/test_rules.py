@@ -122,6 +122,7 @@ SILENT = {
     ),
     "loader-overlap": lambda: attempted(replace(ARM64, dtb_at=ARM64.text + M)),
     "loader-outside-ram": lambda: attempted(replace(ARM64, dtb_at=0x9000_0000)),
+    "kernel-too-big": lambda: attempted(arm_with(((RAM, 16 * M),), ram=16 * M, dtb_at=RAM + M)),
     "dtb-invalid": lambda: attempted(replace(ARM64, dtb_at=DTB_AT + 4)),
     "kernel-address": lambda: attempted(replace(ARM64, kernel_at=ARM64.text + 4096)),
     "mmu-at-entry": lambda: attempted(ARM64),
@@ -220,6 +221,12 @@ def test_a_rule_finds_what_it_is_for(code: str) -> None:
         assert finding.found.fix
         assert all(first <= last for first, last in finding.found.ranges.values())
         assert all(isinstance(number, int) for number in finding.found.numbers.values())
+
+
+def test_a_microcontroller_has_no_mmu() -> None:
+    nvic = ("interrupt-controller@e000e100", {"compatible": b"arm,armv7m-nvic\0"}, [])
+    (finding,) = of(tree_with(ARM, nvic), "cpu-unsupported")
+    assert "ARMv7-M, which has no MMU" in finding.found.message
 
 
 @pytest.mark.parametrize("code", sorted(rule.code for rule in CHECK))

@@ -118,7 +118,8 @@ def boot_until_failure(
 ) -> Boot:
     """As `boot`, but a boot that cannot go on is returned as far as it came.
 
-    `InputError` if it cannot even begin.
+    One whose kernel no bank of RAM can hold ends at the hand-over. `InputError` if a boot cannot
+    even begin.
     """
     names = stage_names(kernel.arch)
     if stop is not None and stop not in names:
@@ -130,7 +131,7 @@ def boot_until_failure(
     if kernel.arch != "arm64" and randomised:
         raise InputError(f"a kernel of {kernel.arch} is not randomised: no offset, seed, memstart")
     board, tree = _handed_over(board, kernel, placement, kaslr_seed)
-    check(board, kernel, placement, tree.totalsize)
+    failure: TtbrError | None = check(board, kernel, placement, tree.totalsize)
     machine = Machine.hand_over(
         board,
         kernel,
@@ -141,9 +142,8 @@ def boot_until_failure(
         memstart=memstart,
     )
     images = {HANDOFF: machine.image()}
-    failure: TtbrError | None = None
     for name, run in STAGES[kernel.arch]:
-        if stop in images:
+        if failure is not None or stop in images:
             break
         if progress is not None:
             progress(name)
@@ -152,8 +152,8 @@ def boot_until_failure(
             run(machine)
         except TtbrError as error:
             failure = error
-            break
-        images[name] = machine.image()
+        else:
+            images[name] = machine.image()
     return Boot(images, machine.log, machine, list(images), failure)
 
 

@@ -13,7 +13,8 @@ from itertools import pairwise
 
 from ttbr.boot.board import Board
 from ttbr.boot.fdt import DeviceTree, Node
-from ttbr.errors import InputError
+from ttbr.errors import InputError, TtbrError
+from ttbr.format import about
 from ttbr.kernel.kernel import Kernel
 
 K = 1 << 10
@@ -76,7 +77,36 @@ def qemu(board: Board, kernel: Kernel, initrd_size: int | None = None) -> Placem
         initrd = (initrd_at, initrd_size)
     if initrd is not None:
         end = sum(initrd)
-    return Placement(start, _up(end, QEMU_DTB_ALIGN[kernel.arch]), initrd, "qemu")
+    at = _up(end, QEMU_DTB_ALIGN[kernel.arch])
+    tree, assumptions = _off_the_kernel(board, at, (start, start + kernel.image_size), initrd)
+    return Placement(start, tree, initrd, "qemu", assumptions)
+
+
+def _off_the_kernel(
+    board: Board, at: int, kernel: tuple[int, int], initrd: tuple[int, int] | None
+) -> tuple[int, tuple[str, ...]]:
+    """Where the device tree goes if it cannot stay at ``at``, and a sentence about that.
+
+    In little RAM (32 MiB, say) half of RAM, where QEMU puts it, is inside a kernel that has
+    unpacked itself. The top of the first bank is furthest from what that overwrites. Where it is
+    taken as well the tree stays.
+    """
+    size, bank = board.tree.totalsize, board.ram[0]
+    taken = [] if initrd is None else [(initrd[0], sum(initrd))]
+    if any(other.base <= kernel[0] and kernel[1] <= other.end for other in board.ram):
+        taken.append(kernel)
+
+    def free(start: int) -> bool:
+        inside = any(other.base <= start and start + size <= other.end for other in board.ram)
+        return inside and all(start + size <= low or high <= start for low, high in taken)
+
+    top = _down(bank.end - size, PAGE)
+    if free(at) or not free(top):
+        return at, ()
+    return top, (
+        f"QEMU would put the device tree at {at:#x}, where it does not fit beside the kernel, "
+        f"{kernel[0]:#x}-{kernel[1] - 1:#x}: it is taken to be at the end of RAM, {top:#x}",
+    )
 
 
 def u_boot(board: Board, kernel: Kernel, initrd_size: int | None = None) -> Placement:
@@ -171,8 +201,8 @@ def _memory_pairs(node: Node, addresses: int, sizes: int) -> list[tuple[int, int
 class Fault:
     """Why a placement cannot work: which part it is about, in which way, and in words.
 
-    ``part`` is "kernel", "device tree" or "initrd"; ``kind`` "alignment", "size", "outside RAM" or
-    "overlap". ``start`` and ``end`` (exclusive) are where the part lies.
+    ``part`` is "kernel", "device tree" or "initrd"; ``kind`` "alignment", "size" (no place can hold
+    it), "outside RAM" or "overlap". ``start`` and ``end`` (exclusive) are where the part lies.
     """
 
     part: str
@@ -182,10 +212,30 @@ class Fault:
     text: str
 
 
-def check(board: Board, kernel: Kernel, placement: Placement, dtb_size: int) -> None:
-    """Refuse a placement that cannot work, with an `InputError` that says why (see `faults`)."""
+class KernelTooBig(TtbrError):
+    """No bank of RAM can hold the kernel, wherever a loader puts it."""
+
+
+def check(board: Board, kernel: Kernel, placement: Placement, dtb_size: int) -> KernelTooBig | None:
+    """Refuse a placement that cannot work, with an `InputError` that says why (see `faults`).
+
+    A kernel that fits nowhere is not the placement's fault: that is returned.
+    """
+    too_big: KernelTooBig | None = None
     for fault in faults(board, kernel, placement, dtb_size):
-        raise InputError(fault.text)
+        if (fault.part, fault.kind) != ("kernel", "size"):
+            raise InputError(fault.text)
+        too_big = KernelTooBig(fault.text)
+    return too_big
+
+
+def room_for_kernel(board: Board, kernel: Kernel) -> tuple[int, int]:
+    """Bytes that a bank of RAM must have for the kernel, and those of the bank with most room.
+
+    From where ``_text`` can first be in the bank: a multiple of 2 MiB, plus the text offset.
+    """
+    needed = kernel.text_offset + kernel.image_size
+    return needed, max(bank.end - _up(bank.base, IMAGE_ALIGN) for bank in board.ram)
 
 
 def faults(board: Board, kernel: Kernel, placement: Placement, dtb_size: int) -> Iterator[Fault]:
@@ -205,7 +255,15 @@ def faults(board: Board, kernel: Kernel, placement: Placement, dtb_size: int) ->
         offset = start % SEGMENT_ALIGN
         rule = "64 KiB aligned"
     tree = placement.dtb, placement.dtb + dtb_size
-    if offset:
+    needed, room = room_for_kernel(board, kernel)
+    if needed > room:
+        banks = ", ".join(map(str, board.ram[:4]))
+        text = (
+            f"the kernel needs {about(needed)} in one bank of RAM, from a multiple of 2 MiB on: "
+            f"the best has {about(max(room, 0))} of them ({banks})"
+        )
+        yield Fault("kernel", "size", *parts.pop("kernel"), text)
+    elif offset:
         text = f"the kernel cannot be at {start:#x}: _text must be {rule}"
         yield Fault("kernel", "alignment", *parts["kernel"], text)
     if placement.dtb % DTB_ALIGN:

@@ -1,21 +1,23 @@
 """``ttbr boot``: Linux's memory set-up, predicted."""
 
+import sys
 from pathlib import Path
 
 import click
 
 from ttbr.boot.boot import STAGES as STAGES_OF
-from ttbr.boot.boot import stage_names
+from ttbr.boot.boot import Boot, stage_names
 from ttbr.boot.iomem import iomem as resources
 from ttbr.cli.boards import Request, board_options
 from ttbr.cli.output import console, json_option, print_json, progress
-from ttbr.cli.what_if import against_option, compare, run_sweep, sweep_options
+from ttbr.cli.what_if import ANSWER_IS_NO, against_option, compare, run_sweep, sweep_options
 from ttbr.errors import InputError
 from ttbr.memory.save import save_core
 from ttbr.recover.note import image_note
 from ttbr.report.boot import boot_json, print_boot, print_events
 from ttbr.report.dmesg import dmesg as kernel_log
 from ttbr.report.dmesg import dmesg_json
+from ttbr.report.hostile import visible
 from ttbr.report.iomem import iomem_json, iomem_lines
 
 STAGES = "\n".join(dict.fromkeys(f"Stages: {', '.join(stage_names(arch))}." for arch in STAGES_OF))
@@ -69,7 +71,8 @@ def boot_command(
     """Boot Linux on BOARD.dtb, from the loader's hand-over to the free lists.
 
     Every table is written where Linux would allocate it. --save keeps the result as an ELF core
-    that all other commands read.
+    that all other commands read. A boot that cannot go on is shown as far as it came; a line on
+    stderr says why, and the exit code is 1.
 
     With --against, print what another board, kernel or command line changes (exit code 1 if
     anything does). With --sweep, print a row for each combination of values (exit code 1 if one
@@ -87,7 +90,22 @@ def boot_command(
         return
     if events and (dmesg or iomem):
         raise InputError("--events is another answer than --dmesg and --iomem: choose one")
-    result = request.run(stage)
+    subject = request.attempt(stage)
+    failure = subject.failure
+    if subject.boot is None or isinstance(failure, InputError):
+        assert failure is not None
+        raise failure
+    _show(subject.boot, save, events=events, dmesg=dmesg, iomem=iomem, as_json=as_json)
+    if failure is not None:
+        text = f"the boot ends here, after {subject.boot.stages[-1]}: {failure}"
+        click.echo(f"ttbr: {visible(' '.join(text.split()))}", err=True)
+        sys.exit(ANSWER_IS_NO)
+
+
+def _show(
+    result: Boot, save: Path | None, *, events: bool, dmesg: bool, iomem: bool, as_json: bool
+) -> None:
+    """Print and save the boot at the last stage that it reached."""
     reached = result.stages[-1]
     if save is not None:
         with progress(f"writing {save}"):

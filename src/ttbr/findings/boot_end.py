@@ -7,7 +7,7 @@ from collections.abc import Iterable
 
 from ttbr.boot.board import NoMemory
 from ttbr.boot.boot import Boot
-from ttbr.boot.loader import faults
+from ttbr.boot.loader import KernelTooBig, faults
 from ttbr.boot.memblock import BootPanic
 from ttbr.findings.attempt import Attempt, of_boot
 from ttbr.findings.check import CHECK
@@ -101,7 +101,7 @@ def memblock_full(boot: Boot) -> Iterable[Found]:
 def boot_refused(subject: Attempt) -> Iterable[Found]:
     """Board, kernel and placement do not fit together, or are beyond what ttbr knows of Linux."""
     failure = subject.failure
-    if failure is None or isinstance(failure, BootPanic | NoMemory):
+    if failure is None or isinstance(failure, BootPanic | NoMemory | KernelTooBig):
         return
     if subject.boot is None and subject.board and subject.kernel and subject.placement:
         placed = subject.board, subject.kernel, subject.placement, subject.tree.totalsize

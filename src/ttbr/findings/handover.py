@@ -6,12 +6,12 @@ from collections.abc import Iterable
 
 from ttbr.boot.arm64.state import MIN_KIMG_ALIGN, Arm64
 from ttbr.boot.boot import Boot
-from ttbr.boot.loader import Fault, faults
+from ttbr.boot.loader import Fault, faults, room_for_kernel
 from ttbr.findings.attempt import Attempt, of_boot
 from ttbr.findings.check import CHECK
-from ttbr.findings.finding import Bytes, Found, Place, Severity, argument, node
+from ttbr.findings.finding import Bytes, Found, Place, Severity, argument, config, node
 from ttbr.findings.words import said
-from ttbr.format import size
+from ttbr.format import about, size
 
 OPTIONS = {"kernel": "--kernel-at", "device tree": "--dtb-at", "initrd": "--initrd"}
 BAD_DTB = (
@@ -79,6 +79,33 @@ def loader_outside_ram(subject: Attempt) -> Iterable[Found]:
     """What the loader hands over has to lie in RAM, in one bank."""
     for fault in _faults(subject, ("outside RAM", "")):
         yield _found(fault, f"place the {fault.part} within a bank of RAM")
+
+
+@CHECK.rule(
+    "kernel-too-big",
+    Severity.ERROR,
+    "no bank of RAM can hold the kernel",
+    source="Documentation/arch/arm64/booting.rst, Documentation/arch/arm/booting.rst; "
+    "arch/arm/boot/compressed/head.S",
+    remedy="Build a smaller kernel: without the drivers and debugging options that this board does "
+    "not use; with CONFIG_XIP_KERNEL text and read-only data stay in flash. Or give it more RAM.",
+    example="Debian's armmp kernel, which needs 22 MiB, on a board with 16 MiB.",
+)
+def kernel_too_big(subject: Attempt) -> Iterable[Found]:
+    """Image and BSS lie in one piece, from a multiple of 2 MiB (plus the text offset) on.
+
+    The plan ends at the hand-over: where the loader would put things, and what it hands over.
+    """
+    for fault in _faults(subject, ("size", "kernel")):
+        assert subject.board is not None and subject.kernel is not None
+        needed, room = room_for_kernel(subject.board, subject.kernel)
+        yield Found(
+            fault.text,
+            f"build a kernel that is {about(needed - max(room, 0))} smaller, or give it more RAM",
+            numbers={"needed": Bytes(needed), "available": Bytes(max(room, 0))},
+            ranges={"kernel": (fault.start, fault.end - 1)},
+            places=(node("/memory", "reg"), config("XIP_KERNEL")),
+        )
 
 
 @CHECK.rule(

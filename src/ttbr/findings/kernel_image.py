@@ -11,7 +11,7 @@ from ttbr.findings.check import CHECK
 from ttbr.findings.finding import Bytes, Found, Severity, argument, config, node
 from ttbr.findings.words import said
 from ttbr.format import size
-from ttbr.kernel.cpu import older_architecture
+from ttbr.kernel.cpu import microcontroller, older_architecture
 
 UNSUPPORTED = "Error: unrecognized/unsupported processor variant (0x{midr})."
 ONLY_POLICY = "Only cachepolicy={policy} supported on ARMv6 and later"
@@ -57,6 +57,16 @@ def cpu_unsupported(boot: Boot) -> Iterable[Found]:
             f"{name} is of {has}, the kernel for {built}: it stops before it prints anything",
             f"use a kernel for {has}",
             places=(config(f"ARCH_MULTI_V{has[-1]}"), node("/cpus")),
+        )
+        return
+    found = (at.prop("compatible") for at in machine.tree.root.walk())
+    without = microcontroller(name for prop in found if prop for name in prop.strings)
+    if without is not None:
+        yield Found(
+            f"the board has an interrupt controller of {without}, which has no MMU, and the kernel "
+            "is for CPUs with one",
+            "build a kernel without CONFIG_MMU: it has no translation tables that ttbr could show",
+            places=(config("MMU"),),
         )
 
 

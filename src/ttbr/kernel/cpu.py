@@ -6,7 +6,7 @@ fields' meaning is in DDI 0487 (D19.2, ID_AA64MMFR0_EL1 …) and DDI 0406C (B4.1
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from ttbr.errors import InputError
@@ -225,6 +225,25 @@ _OLDER = (
     ("ARMv5", ("arm,arm9", "arm,arm10", "marvell,feroceon", "marvell,mohawk", "marvell,sheeva-v5")),
 )
 """Cores before ARMv6, by how their ``compatible`` begins; same source."""
+
+
+_WITHOUT_MMU = {
+    "arm,armv6m-nvic": "ARMv6-M",
+    "arm,armv7m-nvic": "ARMv7-M",
+    "arm,armv8m-nvic": "ARMv8-M",
+}
+"""Interrupt controllers that are part of Cortex-M cores, whose trees need not name the core.
+
+Source: Documentation/devicetree/bindings/interrupt-controller/arm,nvic.txt.
+"""
+
+
+def microcontroller(controllers: Iterable[str]) -> str | None:
+    """``ARMv7-M`` and the like, by the ``compatible`` of interrupt controllers; else None.
+
+    Such cores have no MMU.
+    """
+    return next((_WITHOUT_MMU[name] for name in controllers if name in _WITHOUT_MMU), None)
 
 
 def older_architecture(compatible: Sequence[str]) -> str | None:

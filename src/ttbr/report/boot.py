@@ -49,6 +49,8 @@ def boot_json(result: Boot, stage: str, *, events: bool) -> dict[str, Any]:
         "messages": [message.text for message in result.events.messages],
         "unknown": list(machine.unknowns),
     }
+    if result.failure is not None:
+        document["failure"] = str(result.failure)
     if machine.nodes:
         document |= nodes_json(machine)
     mappings = kernel_mappings(image)
