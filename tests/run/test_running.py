@@ -5,9 +5,12 @@ import pytest
 from machines_up import BOARDS, booted
 
 from ttbr.boot.boot import boot_until_failure
+from ttbr.boot.buddy import columns
+from ttbr.boot.when_up import when_up
 from ttbr.errors import InputError
 from ttbr.run import Gfp, OutOfMemory, run
 from ttbr.run.gfp import GFP_HIGHUSER_MOVABLE, GFP_KERNEL, gfp_zone
+from ttbr.run.page_alloc import PageAllocator
 
 
 @pytest.fixture(params=BOARDS)
@@ -15,8 +18,18 @@ def kernel(request):
     return run(booted(request.param))
 
 
-def test_every_free_page_is_taken_over(kernel) -> None:
-    assert kernel.pages.free == kernel.machine.handed_over.free.pages
+def contents(pages: PageAllocator) -> list[tuple[int, str, int, int]]:
+    """(node, zone, order, first frame) of all free blocks, whatever list they are on."""
+    found = columns([(zone.node, zone.name, zone) for zone in pages.zones])
+    rows = zip(found.zone.tolist(), found.order.tolist(), found.pfn.tolist(), strict=True)
+    return sorted((*found.zones[zone], order, pfn) for zone, order, pfn in rows)
+
+
+def test_every_page_that_is_freed_at_last_is_there(kernel) -> None:
+    assert kernel.pages.free == sum(up.managed for up in when_up(kernel.machine))
+    assert kernel.pages.free > kernel.machine.handed_over.free.pages
+    freed = [event.function for event in kernel.log if event.kind == "free"]
+    assert freed[-3:] == ["cma_activate_area", "free_initrd_mem", "free_initmem"]
     assert kernel.image().facts.stage == "running"
 
 
@@ -24,7 +37,7 @@ def test_two_kernels_of_one_boot_have_nothing_in_common(kernel) -> None:
     other = run(booted("arm64"))
     pa = kernel.pages.alloc_pages(0) * kernel.page_size
     kernel.ram.write(pa, b"mine")
-    assert other.pages.free == other.machine.handed_over.free.pages
+    assert other.pages.free == sum(up.managed for up in when_up(other.machine))
     assert other.ram.written() == booted("arm64").machine.ram.written()
     assert kernel.image().memory.read(pa, 4) == b"mine"
     assert kernel.machine.arch_state.machine is kernel.machine
@@ -32,7 +45,7 @@ def test_two_kernels_of_one_boot_have_nothing_in_common(kernel) -> None:
 
 def test_pages_go_out_and_come_back(kernel) -> None:
     pages = kernel.pages
-    before = [list(zone.area.blocks()) for zone in pages.zones]
+    before = contents(pages)
     free = pages.free
     found = [pages.alloc_pages(order) for order in (0, 3, 0, 1)]
     many = pages.alloc_bulk(1000, GFP_HIGHUSER_MOVABLE)
@@ -44,8 +57,7 @@ def test_pages_go_out_and_come_back(kernel) -> None:
         assert pfn % (1 << order) == 0
         pages.free_pages(pfn, order)
     assert pages.free == free
-    after = [list(zone.area.blocks()) for zone in pages.zones]
-    assert [sorted(zone) for zone in after] == [sorted(zone) for zone in before]
+    assert contents(pages) == before
 
 
 def test_references_keep_a_page(kernel) -> None:
@@ -91,8 +103,10 @@ def test_a_boot_that_stopped_early_does_not_run() -> None:
 
 
 def test_events_are_json(kernel) -> None:
+    before = len(kernel.log)
     event = kernel.log.add("map", "vmap", "a page", 0x1000, 0x1FFF, pages=1)
-    assert kernel.log.since(0) == [event] and kernel.log[0:1] == [event]
+    assert kernel.log.since(before) == [event] and kernel.log[before:] == [event]
+    assert list(kernel.log)[-1] is event
     assert event.as_dict() == {
         "kind": "map",
         "function": "vmap",

@@ -8,8 +8,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from ttbr.boot.buddy import FreeBlocks, ZoneLists, columns
+from ttbr.boot.buddy import Buddies, FreeBlocks, Rules, columns
 from ttbr.boot.regions import Flags, is_node
+from ttbr.boot.zonelists import mobility_grouping
 from ttbr.kernel.pageblock import max_page_order, pageblock_bytes
 from ttbr.kernel.structs import section_shift, struct_size
 
@@ -23,14 +24,24 @@ class HandOver:
     """What the page allocator got.
 
     ``free``: its lists. ``totalram``: pages that count as RAM in use or free, also those whose
-    struct page waits for a later moment. ``highmem``: those of them in highmem. ``deferred``: the
-    waiting ones, by node and zone.
+    struct page waits for a later moment. ``highmem``: those of them in highmem. ``waiting``: the
+    frames that wait, (node, zone, first, behind the last), ascending. ``unmovable``: by zone, as
+    in ``free.zones``, the first frames of page blocks that are not movable.
     """
 
     free: FreeBlocks
     totalram: int
     highmem: int
-    deferred: dict[tuple[int, str], int]
+    waiting: tuple[tuple[int, str, int, int], ...]
+    unmovable: tuple[frozenset[int], ...]
+
+    @property
+    def deferred(self) -> dict[tuple[int, str], int]:
+        """Pages whose struct page waits, by node and zone."""
+        found: dict[tuple[int, str], int] = {}
+        for node, zone, start, end in self.waiting:
+            found[node, zone] = found.get((node, zone), 0) + end - start
+        return found
 
 
 def memblock_free_all(machine: Machine) -> HandOver:
@@ -42,19 +53,22 @@ def memblock_free_all(machine: Machine) -> HandOver:
     if kernel.release.has("reserved_regions_get_nodes"):
         for region in list(memblock.memory.list):
             memblock.set_node(region.base, region.size, memblock.reserved, region.nid)
-    max_order = max_page_order(kernel)
-    block = pageblock_bytes(kernel) // kernel.page_size
+    rules = Rules.of(kernel, grouping=mobility_grouping(machine))
     made = [
-        (n.number, ZoneLists(z, max_order, block, unmovable_blocks(machine, z, block)))
-        for n in machine.nodes
-        for z in n.zones
+        (
+            node.number,
+            zone,
+            Buddies(rules, unmovable_blocks(machine, zone, 1 << rules.pageblock_order)),
+        )
+        for node in machine.nodes
+        for zone in node.zones
     ]
-    by_zone = {id(found.zone): found for _, found in made}
+    by_zone = {id(zone): buddies for _, zone, buddies in made}
     max_low = _max_low_pfn(machine)
     deferred_from = {node.number: first_deferred_pfn(machine, node) for node in machine.nodes}
     page = kernel.page_size
     totalram = highmem = 0
-    deferred: dict[tuple[int, str], int] = {}
+    waiting: list[tuple[int, str, int, int]] = []
     for base, behind in memblock.free_ranges():
         start, end = -(-base // page), min(behind // page, max_low)
         if start < end:
@@ -63,8 +77,7 @@ def memblock_free_all(machine: Machine) -> HandOver:
             stop = min(high, max(low, deferred_from[node.number]))
             by_zone[id(zone)].free_range(low, stop, to_tail=True)
             if stop < high:
-                key = (node.number, zone.name)
-                deferred[key] = deferred.get(key, 0) + high - stop
+                waiting.append((node.number, zone.name, stop, high))
     if kernel.config.enabled("HIGHMEM"):
         for base, behind in memblock.free_ranges():
             start, end = max(-(-base // page), max_low), behind // page
@@ -72,9 +85,15 @@ def memblock_free_all(machine: Machine) -> HandOver:
                 highmem += end - start
             for _, zone, low, high in _pieces(machine, start, end):
                 by_zone[id(zone)].free_range(low, high, to_tail=False)
-    for _, found in made:
-        found.zone.managed = found.pages
-    return HandOver(columns(made), totalram + highmem, highmem, deferred)
+    for _, zone, buddies in made:
+        zone.managed = buddies.pages
+    return HandOver(
+        columns([(node, zone.name, buddies) for node, zone, buddies in made]),
+        totalram + highmem,
+        highmem,
+        tuple(waiting),
+        tuple(buddies.unmovable for *_, buddies in made),
+    )
 
 
 def _pieces(machine: Machine, start: int, end: int) -> list[tuple[Node, Zone, int, int]]:

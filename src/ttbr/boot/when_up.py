@@ -44,7 +44,7 @@ def when_up(machine: Machine) -> list[ZoneWhenUp]:
     if got is None:
         return []
     page = machine.kernel.page_size
-    ranges = _freed_later(machine)
+    ranges = freed_later(machine)
     found = []
     for node in machine.nodes:
         for zone in node.zones:
@@ -62,7 +62,7 @@ def when_up(machine: Machine) -> list[ZoneWhenUp]:
     return found
 
 
-def _freed_later(machine: Machine) -> list[tuple[str, int, int]]:
+def freed_later(machine: Machine) -> list[tuple[str, int, int]]:
     """(name, start, end) of reserved memory that is freed; whole pages, in bytes."""
     page = machine.kernel.page_size
     ranges = [(CONTIGUOUS, area.base, area.base + area.size) for area in machine.cma.areas]

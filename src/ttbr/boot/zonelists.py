@@ -20,20 +20,10 @@ def build_all_zonelists(machine: Machine) -> None:
     config, say = machine.kernel.config, machine.log.say
     numa = config.enabled("NUMA")
     if numa:
-        load: dict[int, int] = {}
-        for node in machine.nodes:
-            order = _fallback_order(machine, node.number, load)
-            say(f"Fallback order for Node {node.number}: {''.join(f'{n} ' for n in order)}")
-    # What zones count as managed until memblock frees their pages.
-    if machine.kernel.release.has("kernel_pages_are_free_memory"):
-        total = sum(node.present for node in machine.nodes)
-    else:
-        total = machine.nr_all_pages
-    block = pageblock_bytes(machine.kernel) // machine.kernel.page_size
-    # Unmovable, movable, reclaimable, reserved for high orders; contiguous, isolated.
-    types = 4 + config.enabled("CMA") + config.enabled("MEMORY_ISOLATION")
-    grouping = "off" if total < block * types else "on"
-    online = len(machine.nodes)
+        for node, order in fallback_orders(machine).items():
+            say(f"Fallback order for Node {node}: {''.join(f'{n} ' for n in order)}")
+    total, online = _total_pages(machine), len(machine.nodes)
+    grouping = "on" if mobility_grouping(machine) else "off"
     say(f"Built {online} zonelists, mobility grouping {grouping}.  Total pages: {total}")
     if numa:
         populated = [
@@ -44,6 +34,28 @@ def build_all_zonelists(machine: Machine) -> None:
         ]
         names = [zone.name for zone in machine.nodes[0].zones]
         say(f"Policy zone: {max(populated or names[:1], key=names.index)}")
+
+
+def _total_pages(machine: Machine) -> int:
+    """What zones count as managed until memblock frees their pages."""
+    if machine.kernel.release.has("kernel_pages_are_free_memory"):
+        return sum(node.present for node in machine.nodes)
+    return machine.nr_all_pages
+
+
+def mobility_grouping(machine: Machine) -> bool:
+    """Whether pages are grouped by mobility: not if a page block for each type is too much."""
+    config = machine.kernel.config
+    block = pageblock_bytes(machine.kernel) // machine.kernel.page_size
+    # Unmovable, movable, reclaimable, reserved for high orders; contiguous, isolated.
+    types = 4 + config.enabled("CMA") + config.enabled("MEMORY_ISOLATION")
+    return _total_pages(machine) >= block * types
+
+
+def fallback_orders(machine: Machine) -> dict[int, list[int]]:
+    """For each node, the nodes with memory in the order in which its allocations try them."""
+    load: dict[int, int] = {}
+    return {node.number: _fallback_order(machine, node.number, load) for node in machine.nodes}
 
 
 def _fallback_order(machine: Machine, local: int, load: dict[int, int]) -> list[int]:

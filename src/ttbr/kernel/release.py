@@ -426,7 +426,39 @@ _START_KERNEL = {
     ),
 }
 
+_PAGE_ALLOC = {
+    "free_by_page_blocks": Behaviour(
+        "a free block is always on the lists of its page block's type: what is freed goes in page "
+        "block by page block, and page blocks that merge get one type; before, lists and types "
+        "could differ",
+        "mm/page_alloc.c: split_large_buddy, __free_one_page, try_to_steal_block",
+        since=(6, 10),
+    ),
+    "fallback_claims_before_it_steals": Behaviour(
+        "an allocation that its own type cannot serve first claims a whole page block of another, "
+        "and else takes the smallest block that will do; before, the largest was taken, and moved "
+        "to the lists of the type that asked",
+        "mm/page_alloc.c: __rmqueue_claim, __rmqueue_steal; 6.1 __rmqueue_fallback; kernel "
+        "6.12.117 (with) was seen",
+        since=(6, 15),
+        stable=MappingProxyType({(6, 12): 24}),
+    ),
+    "highatomic_counts_free_pages": Behaviour(
+        "of the page blocks for high-order atomic allocations only the free pages are kept from "
+        "others, and there are none where one would be more than 1% of the zone",
+        "mm/page_alloc.c: reserve_highatomic_pageblock, __zone_watermark_unusable_free; kernel "
+        "6.12.117 (with) was seen",
+        since=(6, 13),
+        stable=MappingProxyType({(6, 12): 24}),
+    ),
+    "movable_zone_is_not_lowmem": Behaviour(
+        "the movable zone counts like highmem for watermarks: it has no share in min_free_kbytes",
+        "mm/page_alloc.c: __setup_per_zone_wmarks",
+        since=(6, 4),
+    ),
+}
+
 BEHAVIOURS: Mapping[str, Behaviour] = MappingProxyType(
-    _COMMON | _EFI | _PROCESSES | _ARM64 | _ARM | _ENTRIES | _START_KERNEL
+    _COMMON | _EFI | _PROCESSES | _ARM64 | _ARM | _ENTRIES | _START_KERNEL | _PAGE_ALLOC
 )
 """Every named difference between releases. Adding one is adding a row to a table above."""

@@ -2,6 +2,6 @@
 
 from ttbr.run.gfp import Gfp
 from ttbr.run.kernel import RunningKernel, run
-from ttbr.run.page_alloc import OutOfMemory
+from ttbr.run.oom import OutOfMemory
 
 __all__ = ["Gfp", "OutOfMemory", "RunningKernel", "run"]

@@ -8,6 +8,7 @@ from __future__ import annotations
 from array import array
 from collections.abc import Callable, Iterator
 from enum import IntEnum
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -83,20 +84,33 @@ class Frames:
         chunk = self._chunks.get(pfn >> CHUNK_SHIFT)
         return Owner(chunk.owner[pfn & _LOW]) if chunk is not None else Owner.NONE
 
-    def set_owner(self, pfn: int, owner: Owner) -> None:
-        """Say what an allocation's first frame is for."""
-        self._chunk(pfn).owner[pfn & _LOW] = owner
+    def set_owner(self, pfn: int, owner: Owner, order: int = 0) -> None:
+        """Say what the frames of an allocation are for."""
+        for chunk, low, high in self._ranges(pfn, 1 << order):
+            chunk.owner[low:high] = bytes([owner]) * (high - low)
+
+    def movable(self, start: int, end: int) -> int:
+        """Frames of [start, end) that could be moved: those that processes and files have."""
+        return sum(
+            chunk.owner[low:high].count(kind)
+            for chunk, low, high in self._ranges(start, end - start)
+            for kind in (Owner.ANON, Owner.FILE)
+        )
 
     def allocated(self, pfn: int, order: int) -> None:
         """The page allocator gave out a block: one reference to its first frame."""
+        if order:
+            self.set_owner(pfn, Owner.KERNEL, order)
         chunk, index = self._chunk(pfn), pfn & _LOW
         chunk.refcount[index] = 1
         chunk.mapcount[index] = 0
         chunk.order[index] = order
         chunk.owner[index] = Owner.KERNEL
 
-    def freed(self, pfn: int) -> None:
+    def freed(self, pfn: int, order: int = 0) -> None:
         """A block is back in the page allocator."""
+        if order:
+            self.set_owner(pfn, Owner.NONE, order)
         chunk, index = self._chunk(pfn), pfn & _LOW
         chunk.refcount[index] = chunk.mapcount[index] = 0
         chunk.order[index] = chunk.owner[index] = chunk.exclusive[index] = 0
@@ -110,28 +124,44 @@ class Frames:
         self._fill(start, count, 0, Owner.NONE)
 
     def _fill(self, start: int, count: int, refcount: int, owner: Owner) -> None:
-        end = start + count
-        while start < end:
-            chunk, low = self._chunk(start), start & _LOW
-            high = min(CHUNK, low + end - start)
+        for chunk, low, high in self._ranges(start, count):
             size = high - low
             chunk.refcount[low:high] = array("i", [refcount]) * size
             chunk.mapcount[low:high] = array("i", [0]) * size
             chunk.order[low:high] = bytes(size)
             chunk.owner[low:high] = bytes([owner]) * size
             chunk.exclusive[low:high] = bytes(size)
-            start += size
+
+    def _ranges(self, start: int, count: int) -> Iterator[tuple[_Chunk, int, int]]:
+        """The parts of a range of frames by chunk: (chunk, first and last index, exclusive)."""
+        end = start + count
+        while start < end:
+            low = start & _LOW
+            high = min(CHUNK, low + end - start)
+            yield self._chunk(start), low, high
+            start += high - low
 
     def refcounts(self, pfns: NDArray[np.uint64]) -> NDArray[np.int32]:
         """The references to each of many frames."""
+        return self._gather(pfns, lambda chunk: np.frombuffer(chunk.refcount, np.int32))
+
+    def orders(self, pfns: NDArray[np.uint64]) -> NDArray[np.int32]:
+        """The order of the allocation that begins with each of many frames."""
+        return self._gather(pfns, lambda chunk: np.frombuffer(chunk.order, np.uint8))
+
+    def _gather(
+        self, pfns: NDArray[np.uint64], column: Callable[[_Chunk], NDArray[Any]]
+    ) -> NDArray[np.int32]:
         found = np.zeros(len(pfns), np.int32)
+        if not len(pfns):
+            return found
         numbers = pfns >> np.uint64(CHUNK_SHIFT)
-        for number in np.unique(numbers).tolist():
-            chunk = self._chunks.get(number)
+        order = np.argsort(numbers, kind="stable")
+        edges = np.flatnonzero(np.diff(numbers[order])) + 1
+        for mine in np.split(order, edges):
+            chunk = self._chunks.get(int(numbers[mine[0]]))
             if chunk is not None:
-                mine = numbers == number
-                column = np.frombuffer(chunk.refcount, np.int32)
-                found[mine] = column[(pfns[mine] & np.uint64(_LOW)).astype(np.int64)]
+                found[mine] = column(chunk)[(pfns[mine] & np.uint64(_LOW)).astype(np.int64)]
         return found
 
     def get_page(self, pfn: int) -> None:
@@ -197,7 +227,7 @@ class Frames:
             np.frombuffer(chunk.exclusive, np.uint8)[mine] = exclusive
 
     def map_again(self, pfns: NDArray[np.uint64]) -> None:
-        """Single frames, no two alike, are mapped once more, with a reference: none is exclusive."""
+        """Single frames, no two alike, get a mapping and a reference more: none is exclusive."""
         for chunk, mine in self._pieces(pfns):
             np.frombuffer(chunk.refcount, np.int32)[mine] += 1
             np.frombuffer(chunk.mapcount, np.int32)[mine] += 1
@@ -223,12 +253,6 @@ class Frames:
 
     def owners(self, pfns: NDArray[np.uint64]) -> NDArray[np.uint8]:
         """The owner of each of many frames."""
-        found = np.zeros(len(pfns), np.uint8)
-        numbers = pfns >> np.uint64(CHUNK_SHIFT)
-        for number in np.unique(numbers).tolist():
-            chunk = self._chunks.get(number)
-            if chunk is not None:
-                mine = numbers == number
-                column = np.frombuffer(chunk.owner, np.uint8)
-                found[mine] = column[(pfns[mine] & np.uint64(_LOW)).astype(np.int64)]
-        return found
+        return self._gather(pfns, lambda chunk: np.frombuffer(chunk.owner, np.uint8)).astype(
+            np.uint8
+        )

@@ -1,7 +1,8 @@
 """What an allocation asks for: GFP flags, and the zone and migrate type that they stand for.
 
-Source: include/linux/gfp_types.h (the bits are the same in 6.1 and 6.12, but for one, which 6.1
-calls ``__GFP_ATOMIC``), include/linux/gfp.h: gfp_zone, gfp_migratetype.
+Source: include/linux/gfp_types.h, include/linux/gfp.h: gfp_zone, gfp_migratetype;
+include/trace/events/mmflags.h. The bits are those of 6.12; 6.1 has one more, ``__GFP_ATOMIC``,
+which is only ever set together with ``__GFP_HIGH`` and says no more than that.
 """
 
 from __future__ import annotations
@@ -22,7 +23,6 @@ class Gfp(IntFlag):
     IO = 0x40
     FS = 0x80
     ZERO = 0x100
-    ATOMIC = 0x200
     DIRECT_RECLAIM = 0x400
     KSWAPD_RECLAIM = 0x800
     WRITE = 0x1000
@@ -42,6 +42,8 @@ GFP_RECLAIM = Gfp.DIRECT_RECLAIM | Gfp.KSWAPD_RECLAIM
 GFP_ATOMIC = Gfp.HIGH | Gfp.KSWAPD_RECLAIM
 GFP_KERNEL = GFP_RECLAIM | Gfp.IO | Gfp.FS
 GFP_KERNEL_ACCOUNT = GFP_KERNEL | Gfp.ACCOUNT
+GFP_NOIO = GFP_RECLAIM
+GFP_NOFS = GFP_RECLAIM | Gfp.IO
 GFP_NOWAIT = Gfp.KSWAPD_RECLAIM | Gfp.NOWARN
 GFP_USER = GFP_KERNEL | Gfp.HARDWALL
 GFP_DMA = Gfp.DMA
@@ -53,6 +55,35 @@ GFP_TRANSHUGE = GFP_TRANSHUGE_LIGHT | Gfp.DIRECT_RECLAIM
 GFP_PGTABLE_KERNEL = GFP_KERNEL | Gfp.ZERO
 """asm-generic/pgalloc.h, for the kernel's own tables."""
 GFP_PGTABLE_USER = GFP_PGTABLE_KERNEL | Gfp.ACCOUNT
+
+_NAMES: tuple[tuple[str, int], ...] = (
+    ("GFP_TRANSHUGE", GFP_TRANSHUGE),
+    ("GFP_TRANSHUGE_LIGHT", GFP_TRANSHUGE_LIGHT),
+    ("GFP_HIGHUSER_MOVABLE", GFP_HIGHUSER_MOVABLE),
+    ("GFP_HIGHUSER", GFP_HIGHUSER),
+    ("GFP_USER", GFP_USER),
+    ("GFP_KERNEL_ACCOUNT", GFP_KERNEL_ACCOUNT),
+    ("GFP_KERNEL", GFP_KERNEL),
+    ("GFP_NOFS", GFP_NOFS),
+    ("GFP_ATOMIC", GFP_ATOMIC),
+    ("GFP_NOIO", GFP_NOIO),
+    ("GFP_NOWAIT", GFP_NOWAIT),
+    ("GFP_DMA", GFP_DMA),
+    ("__GFP_HIGHMEM", Gfp.HIGHMEM),
+    ("GFP_DMA32", GFP_DMA32),
+    *(
+        (f"__GFP_{name}", Gfp[name])
+        for name in (
+            *("HIGH", "IO", "FS", "NOWARN", "RETRY_MAYFAIL", "NOFAIL", "NORETRY", "COMP", "ZERO"),
+            *("NOMEMALLOC", "MEMALLOC", "HARDWALL", "THISNODE", "RECLAIMABLE", "MOVABLE"),
+            *("ACCOUNT", "WRITE"),
+        )
+    ),
+    ("__GFP_RECLAIM", GFP_RECLAIM),
+    ("__GFP_DIRECT_RECLAIM", Gfp.DIRECT_RECLAIM),
+    ("__GFP_KSWAPD_RECLAIM", Gfp.KSWAPD_RECLAIM),
+)
+"""What the kernel calls the flags, the first that fits first (gfpflag_names)."""
 
 _ZONE_MASK = Gfp.DMA | Gfp.HIGHMEM | Gfp.DMA32 | Gfp.MOVABLE
 _ZONES = {
@@ -83,3 +114,15 @@ def gfp_zone(gfp: int, names: Sequence[str]) -> int:
 def gfp_migratetype(gfp: int) -> int:
     """``gfp_migratetype``: 0 unmovable, 1 movable, 2 reclaimable."""
     return (int(gfp) & int(Gfp.MOVABLE | Gfp.RECLAIMABLE)) >> 3
+
+
+def gfp_words(gfp: int) -> str:
+    """The flags as the kernel prints them: the mask, and its names in brackets (``%pGg``)."""
+    left, words = int(gfp), []
+    for name, flags in _NAMES:
+        if left & flags == flags:
+            words.append(name)
+            left &= ~int(flags)
+    if left:
+        words.append(f"{left:#x}")
+    return f"{int(gfp):#x}({'|'.join(words) or 'none'})"

@@ -31,7 +31,7 @@ class RunningKernel:
         self.machine = machine
         machine.stage = RUNNING
         self.log = RunLog()
-        self.pages = PageAllocator(machine)
+        self.pages = PageAllocator(machine, self.log)
         self.tables = TableWrites(machine.ram, self.entry_size)
 
     @property

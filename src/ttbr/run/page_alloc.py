@@ -5,88 +5,166 @@ Source: mm/page_alloc.c.
 
 from __future__ import annotations
 
+from bisect import bisect_right
+from collections.abc import Iterator
+from itertools import pairwise
 from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ttbr.errors import TtbrError
-from ttbr.kernel.pageblock import max_page_order, pageblock_bytes
+from ttbr.boot.buddy import Rules
+from ttbr.boot.free_area import CMA, HIGHATOMIC, UNMOVABLE
+from ttbr.boot.possible_cpus import possible_cpus
+from ttbr.boot.when_up import CONTIGUOUS, INIT, INITRD
+from ttbr.boot.zonelists import fallback_orders, mobility_grouping
+from ttbr.boot.zones import DMA32, NORMAL
+from ttbr.run import highatomic, watermarks
+from ttbr.run.alloc_flags import (
+    CMA_ALLOWED,
+    HIGHATOMIC_ALLOWED,
+    MIN_RESERVE,
+    NO_WATERMARKS,
+    NOFRAGMENT,
+    NON_BLOCK,
+    WMARK_HIGH,
+    WMARK_LOW,
+    cma_flag,
+    ignores_watermarks,
+    slow_flags,
+)
+from ttbr.run.events import RunLog
+from ttbr.run.fallback import rmqueue
 from ttbr.run.frames import Frames
 from ttbr.run.gfp import GFP_KERNEL, Gfp, gfp_migratetype, gfp_zone
-from ttbr.run.zone import RunZone
+from ttbr.run.late_memory import free_deferred, free_reserved
+from ttbr.run.oom import OutOfMemory
+from ttbr.run.zone import Run, RunZone
 
 if TYPE_CHECKING:
     from ttbr.boot.machine import Machine
 
-
-class OutOfMemory(TtbrError):
-    """No zone has what was asked for; the model's state is as it was before."""
+_ZERO, _THISNODE = int(Gfp.ZERO), int(Gfp.THISNODE)
+_DIRECT_RECLAIM, _NOFAIL = int(Gfp.DIRECT_RECLAIM), int(Gfp.NOFAIL)
 
 
 class PageAllocator:
-    """``alloc_pages`` and ``free_pages`` over the zones as the boot handed them over.
+    """``alloc_pages`` and ``free_pages`` over the zones as they are when the kernel is up.
 
-    Pages are named by their frame numbers. There are no per-CPU lists: a single page comes from
-    the head of its zone's list and goes back at once, so that buddies are always merged.
+    Pages are named by their frame numbers. ``zones`` are those of all nodes, ``zone_names`` the
+    kernel's, in its order; ``min_free_kbytes`` is the sysctl.
+
+    Three things of the kernel are left out. There are no per-CPU lists: a page comes from its
+    zone's lists and goes back there at once, so that buddies are always merged, where on a real
+    machine some hundred free pages wait on each CPU. There is no reclaim: no page is taken from
+    the page cache or written to a swap. And what the kernel itself allocated between the hand-over
+    and its first program is not known; those pages are free here.
     """
 
-    def __init__(self, machine: Machine) -> None:
+    def __init__(self, machine: Machine, log: RunLog) -> None:
+        """`machine`: as the last stage of the boot left it. `log`: hears what is freed first."""
         kernel, got = machine.kernel, machine.handed_over
         assert got is not None
+        self.machine = machine
         self.page_size = kernel.page_size
-        self.max_order = max_page_order(kernel)
         self.frames = Frames()
         self.frames.release = self._release
-        self._ram = machine.ram
-        block = (pageblock_bytes(kernel) // kernel.page_size).bit_length() - 1
         self.zone_names = [zone.name for zone in machine.nodes[0].zones]
+        rules = Rules.of(kernel, grouping=mobility_grouping(machine))
+        self.max_order = rules.max_order
+        self._grouping = rules.grouping
+        unmovable = dict(zip(got.free.zones, got.unmovable, strict=True))
         self.zones = [
             RunZone(
                 node.number,
-                zone.name,
                 index,
-                start=zone.start_pfn,
-                spanned=zone.spanned,
-                present=zone.present,
-                max_order=self.max_order,
-                pageblock_order=block,
+                zone,
+                rules,
+                self.frames,
+                kernel.release,
+                unmovable[node.number, zone.name],
             )
             for node in machine.nodes
             for index, zone in enumerate(node.zones)
         ]
-        by_name = {(zone.node, zone.name): zone for zone in self.zones}
-        free = got.free
-        for number, key in enumerate(free.zones):
-            mine = free.zone == number
-            columns = (free.order[mine], free.migratetype[mine], free.pfn[mine])
-            zone = by_name[key]
-            zone.seed(zip(*(column.tolist() for column in columns), strict=True))
+        self._places = _places(machine, self.zones)
+        self._starts = [start for start, _, _ in self._places]
+        self._home = possible_cpus(machine)[0].node
+        self._orders = fallback_orders(machine)
+        self._zonelists: dict[tuple[int, int, bool], tuple[RunZone, ...]] = {}
+        self._spreads = kernel.config.enabled("ZONE_DMA32")
+        for index, zone in enumerate(self.zones):
+            for order, kind, blocks in got.free.lists(index):
+                zone.seed(order, kind, blocks)
             zone.managed = zone.free
+        free_deferred(machine, self.zones, log)
+        free_reserved(machine, self.zones_of, CONTIGUOUS, log)
+        self.min_free_kbytes = watermarks.init_per_zone_wmark_min(
+            kernel, self.zones, self.zone_names
+        )
+        if watermarks.thp_enabled(machine):
+            self.start_khugepaged()
+        for name in (INITRD, INIT):
+            free_reserved(machine, self.zones_of, name, log)
 
     @property
     def free(self) -> int:
         """Free pages of all zones."""
         return sum(zone.free for zone in self.zones)
 
+    def start_khugepaged(self) -> None:
+        """Transparent huge pages are switched on: more is kept free for them from now on.
+
+        Nothing changes for a kernel that has none.
+        """
+        if not self.machine.kernel.config.enabled("TRANSPARENT_HUGEPAGE"):
+            return
+        self.min_free_kbytes = watermarks.set_recommended_min_free_kbytes(
+            self.machine.kernel, self.zones, self.zone_names, self.min_free_kbytes
+        )
+
     def zone_of(self, pfn: int) -> RunZone:
-        """The zone of a page frame; ValueError outside all of them."""
-        for zone in self.zones:
-            if zone.start <= pfn < zone.end:
+        """The zone of a page frame that is memory; ValueError for any other."""
+        index = bisect_right(self._starts, pfn) - 1
+        if index >= 0:
+            _, end, zone = self._places[index]
+            if pfn < end:
                 return zone
-        raise ValueError(f"page frame {pfn:#x} is in no zone")
+        raise ValueError(f"page frame {pfn:#x} is no memory")
+
+    def zones_of(self, start: int, end: int) -> list[tuple[int, int, RunZone]]:
+        """The parts of a range of frames that are memory, by zone: (first, behind last, zone)."""
+        found = []
+        for low, high, zone in self._places[max(0, bisect_right(self._starts, start) - 1) :]:
+            if low >= end:
+                break
+            if max(low, start) < min(high, end):
+                found.append((max(low, start), min(high, end), zone))
+        return found
 
     def alloc_pages(self, order: int, gfp: Gfp = GFP_KERNEL, node: int | None = None) -> int:
-        """``alloc_pages``: the first frame of a block of 2^order; `OutOfMemory` without one."""
-        kind = gfp_migratetype(gfp)
-        for zone in self._zonelist(gfp, node):
-            pfn = zone.rmqueue(order, kind)
-            if pfn is not None:
-                self.frames.allocated(pfn, order)
-                if int(gfp) & Gfp.ZERO:
-                    self._ram.zero(pfn * self.page_size, self.page_size << order)
-                return pfn
-        raise OutOfMemory(f"page allocation failure: order:{order}, mode:{int(gfp):#x}")
+        """``alloc_pages``: the first frame of a block of 2^order pages, with one reference.
+
+        ``node``: where to look first; None for the boot CPU's. `OutOfMemory` if no zone has it,
+        which changes nothing; ValueError for an order that there is not.
+        """
+        if not 0 <= order <= self.max_order:
+            raise ValueError(f"no order {order}: the largest is {self.max_order}")
+        flags = int(gfp)
+        kind, highest = self._kind(flags), gfp_zone(flags, self.zone_names)
+        for zone, alloc_flags in self._attempts(order, flags, node):
+            pfn = None
+            if zone.watermark_ok(order, highest, alloc_flags):
+                pfn = _rmqueue(zone, order, kind, alloc_flags)
+            if pfn is None:
+                continue
+            if alloc_flags & HIGHATOMIC_ALLOWED:
+                highatomic.reserve(zone, pfn, order)
+            self.frames.allocated(pfn, order)
+            if flags & _ZERO:
+                self._zero(pfn, 1 << order)
+            return pfn
+        raise OutOfMemory.of(self, order, flags, node)
 
     def free_pages(self, pfn: int, order: int) -> None:
         """``__free_pages``: drop a reference to an allocation; the last one frees its pages.
@@ -97,28 +175,185 @@ class PageAllocator:
             raise ValueError(f"page frame {pfn:#x} is no allocation of order {order}")
         self.frames.put_page(pfn)
 
-    def alloc_bulk(self, count: int, gfp: Gfp = GFP_KERNEL) -> NDArray[np.uint64]:
-        """``count`` single pages; `OutOfMemory`, and none taken, if there are not as many."""
-        found: list[int] = []
-        try:
-            found.extend(self.alloc_pages(0, gfp) for _ in range(count))
-        except OutOfMemory:
-            self.free_bulk(np.array(found, np.uint64))
-            raise
-        return np.array(found, np.uint64)
+    def alloc_bulk(
+        self, count: int, gfp: Gfp = GFP_KERNEL, node: int | None = None
+    ) -> NDArray[np.uint64]:
+        """``count`` single pages: those that as many `alloc_pages` would give, in their order.
+
+        `OutOfMemory`, and none taken, if there are not as many.
+        """
+        flags = int(gfp)
+        kind, highest = self._kind(flags), gfp_zone(flags, self.zone_names)
+        runs: list[Run] = []
+        left = count
+        for zone, alloc_flags in self._attempts(0, flags, node):
+            while left:
+                room = left
+                if not alloc_flags & NO_WATERMARKS:
+                    spare = zone.usable(0, alloc_flags) - zone.threshold(highest, alloc_flags)
+                    room = min(left, spare)
+                run = _rmqueue_bulk(zone, room, kind, alloc_flags) if room > 0 else None
+                if run is None:
+                    break
+                runs.append(run)
+                left -= run[1]
+            if not left:
+                break
+        else:
+            self._give_back(runs)
+            raise OutOfMemory.of(self, 0, flags, node)
+        for start, pages in runs:
+            self.frames.allocated_run(start, pages)
+            if flags & _ZERO:
+                self._zero(start, pages)
+        parts = [np.arange(start, start + pages, dtype=np.uint64) for start, pages in runs]
+        return np.concatenate(parts) if parts else np.zeros(0, np.uint64)
 
     def free_bulk(self, pfns: NDArray[np.uint64]) -> None:
-        """Free single pages."""
-        for pfn in pfns.tolist():
-            self.free_pages(pfn, 0)
+        """Drop the reference to each of many single pages, in the order that they come in.
+
+        ValueError, and none freed, if one of them is not allocated as a single page.
+        """
+        counts = self.frames.refcounts(pfns)
+        if not (counts > 0).all() or self.frames.orders(pfns).any():
+            raise ValueError("not all of these page frames are single pages that are allocated")
+        if (counts > 1).any() or len(np.unique(pfns)) != len(pfns):
+            for pfn in pfns.tolist():
+                self.free_pages(pfn, 0)
+            return
+        breaks = np.flatnonzero(np.diff(pfns.astype(np.int64)) != 1) + 1
+        edges = [0, *breaks.tolist(), len(pfns)]
+        runs = [(int(pfns[a]), b - a) for a, b in pairwise(edges) if b > a]
+        for start, pages in runs:
+            self.frames.freed_run(start, pages)
+        self._give_back(runs)
+
+    def _give_back(self, runs: list[Run]) -> None:
+        for start, pages in runs:
+            for low, high, zone in self.zones_of(start, start + pages):
+                zone.free_range(low, high, to_tail=False)
 
     def _release(self, pfn: int, order: int) -> None:
-        self.frames.freed(pfn)
-        self.zone_of(pfn).free_one(pfn, order)
+        self.frames.freed(pfn, order)
+        self.zone_of(pfn).free_block(pfn, order)
 
-    def _zonelist(self, gfp: Gfp, node: int | None) -> list[RunZone]:
-        """The zones to try in turn."""
-        highest = gfp_zone(gfp, self.zone_names)
-        home = self.zones[0].node if node is None else node
-        found = [zone for zone in self.zones if zone.index <= highest and zone.managed]
-        return sorted(found, key=lambda zone: (zone.node != home, zone.node, -zone.index))
+    def _zero(self, pfn: int, pages: int) -> None:
+        self.machine.ram.zero(pfn * self.page_size, pages * self.page_size)
+
+    def _kind(self, gfp: int) -> int:
+        """The migrate type that an allocation wants."""
+        return gfp_migratetype(gfp) if self._grouping else UNMOVABLE
+
+    def zonelist(self, gfp: int, node: int | None) -> tuple[RunZone, ...]:
+        """The zones that an allocation may use, the best one first.
+
+        Nodes from the nearest on, and of each the zones from the highest on (build_zonelists).
+        """
+        home = self._home if node is None else node
+        alone = bool(gfp & _THISNODE)
+        key = home, gfp_zone(gfp, self.zone_names), alone
+        if key not in self._zonelists:
+            if home not in self._orders:
+                raise ValueError(f"there is no node {home}")
+            nodes = [home] if alone else self._orders[home]
+            self._zonelists[key] = tuple(
+                zone
+                for number in nodes
+                for zone in reversed(self.zones)
+                if zone.node == number and zone.index <= key[1] and zone.present
+            )
+        return self._zonelists[key]
+
+    def _attempts(self, order: int, gfp: int, node: int | None) -> Iterator[tuple[RunZone, int]]:
+        """Zones in the order in which an allocation tries them, and what it may do there.
+
+        That is get_page_from_freelist() as __alloc_pages() and its slow path call it; each time
+        with the zones once more, as long as none has had anything.
+        """
+        zones, kind = self.zonelist(gfp, node), self._kind(gfp)
+        cma = cma_flag(kind)
+        yield from self._scan(zones, WMARK_LOW | cma | self._nofragment(zones))
+        slow = slow_flags(gfp, order) | cma
+        yield from self._scan(zones, slow)
+        if ignores_watermarks(gfp):
+            yield from self._scan(zones, NO_WATERMARKS | cma)
+        if gfp & _DIRECT_RECLAIM:
+            if highatomic.unreserve(zones, kind):
+                yield from self._scan(zones, slow)
+            yield from self._scan(zones, WMARK_HIGH)
+            if gfp & _NOFAIL:
+                yield from self._scan(zones, MIN_RESERVE)
+                yield from self._scan(zones, NO_WATERMARKS)
+
+    def _scan(self, zones: tuple[RunZone, ...], flags: int) -> Iterator[tuple[RunZone, int]]:
+        """``get_page_from_freelist``: types may mix on another node, or if nothing else is left."""
+        for zone in zones:
+            if flags & NOFRAGMENT and zone.node != zones[0].node:
+                break
+            yield zone, flags
+        else:
+            if not flags & NOFRAGMENT:
+                return
+        for zone in zones:
+            yield zone, flags & ~NOFRAGMENT
+
+    def _nofragment(self, zones: tuple[RunZone, ...]) -> int:
+        """``alloc_flags_nofragment``: avoid mixing types if Normal is best and DMA32 is there."""
+        if not self._spreads or not zones or zones[0].name != NORMAL:
+            return 0
+        if len(self._orders) > 1:
+            below = [z for z in self.zones if z.node == zones[0].node and z.name == DMA32]
+            if not below[0].present:
+                return 0
+        return NOFRAGMENT
+
+
+def _rmqueue(zone: RunZone, order: int, kind: int, flags: int) -> int | None:
+    """``rmqueue_buddy``: a block from the reserve for high orders, if allowed, or from the lists.
+
+    An allocation that must not wait gets from the reserve before it fails.
+    """
+    pfn = None
+    if flags & HIGHATOMIC_ALLOWED:
+        pfn = zone.rmqueue_smallest(order, HIGHATOMIC)
+    if pfn is None:
+        pfn = rmqueue(zone, order, kind, flags)
+    if pfn is None and flags & NON_BLOCK:
+        pfn = zone.rmqueue_smallest(order, HIGHATOMIC)
+    return pfn
+
+
+def _rmqueue_bulk(zone: RunZone, count: int, kind: int, flags: int) -> Run | None:
+    """Up to ``count`` single pages in a row, as repeated calls would give them.
+
+    With contiguous areas each page may change where the next one comes from: from there as long as
+    more than half of the free memory is there.
+    """
+    room = count
+    contiguous = zone.area.pages[CMA] if flags & CMA_ALLOWED else 0
+    if contiguous:
+        lead = 2 * contiguous - zone.free
+        if zone.prefers_cma(flags):
+            run = zone.take_run(min(count, max(1, lead)), CMA)
+            if run is not None:
+                return run
+        else:
+            room = min(count, max(1, -lead))
+    run = zone.take_run(room, kind)
+    if run is None:
+        pfn = _rmqueue(zone, 0, kind, flags)
+        run = None if pfn is None else (pfn, 1)
+    return run
+
+
+def _places(machine: Machine, zones: list[RunZone]) -> list[tuple[int, int, RunZone]]:
+    """Memory by zone, ascending: (first frame, behind the last, zone)."""
+    by_node = {(zone.node, zone.name): zone for zone in zones}
+    found = []
+    for start, end, node in machine.memblock.mem_pfn_ranges():
+        for name in dict.fromkeys(zone.name for zone in zones):
+            zone = by_node[node, name]
+            low, high = max(start, zone.start), min(end, zone.end)
+            if low < high:
+                found.append((low, high, zone))
+    return sorted(found, key=lambda place: place[0])
