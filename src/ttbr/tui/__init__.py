@@ -1,0 +1,1 @@
+"""An image in the terminal, to walk through; needs the extra `tui`."""

@@ -1,0 +1,147 @@
+"""Which images are served: those that were named, and those that lie in the folders named.
+
+A request names an image by the name that the list has for it, never by a path. What a folder holds
+is found by walking it, so that no name leads out of it; symbolic links that do are not followed.
+"""
+
+import os
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from ttbr.errors import InputError
+from ttbr.memory.compressed import READERS as PACKED
+from ttbr.memory.flattened import MAGIC as FLATTENED
+from ttbr.memory.open import READERS
+
+MOST_FILES = 20_000
+"""Files of all folders that are looked at, and `MOST_DEPTH` folders below each other."""
+MOST_DEPTH = 6
+REGISTERS = "registers.json"
+_MAGICS = (*READERS, *PACKED, FLATTENED)
+_LONGEST = max(map(len, _MAGICS))
+_SPELLED = ",@"  # characters that separate parts of an image's spelling
+
+
+class NoSuchImage(Exception):
+    """The list has no image of this name."""
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """An image by the ``name`` of the list; ``spec`` and ``registers`` as `ttbr.open` takes them.
+
+    ``files``: what is read, ``folder``: in which all of them have to lie; None for an image that
+    was named when the server was started.
+    """
+
+    name: str
+    spec: str
+    registers: str | None = None
+    files: tuple[Path, ...] = ()
+    folder: Path | None = None
+
+    def check(self) -> None:
+        """`InputError` if a file has become a way out of its folder since it was listed."""
+        if self.folder is not None and not all(_inside(path, self.folder) for path in self.files):
+            raise InputError(f"{self.name} is not in its folder any more")
+
+    def version(self) -> tuple[tuple[int, int], ...]:
+        """Changes when a file does."""
+        stats = [path.stat() for path in self.files]
+        return tuple((stat.st_mtime_ns, stat.st_size) for stat in stats)
+
+
+class Library:
+    """The images by name. ``places``: folders and images; ``registers``: of the latter."""
+
+    def __init__(self, places: Sequence[str], registers: str | None = None) -> None:
+        self._folders = [Path(place).resolve() for place in places if Path(place).is_dir()]
+        self._named = {
+            name: Entry(name, spec, registers)
+            for spec in places
+            if not Path(spec).is_dir()
+            for name in (Path(spec).name,)
+        }
+        if len(self._named) + len(self._folders) < len(set(places)):
+            raise InputError("two of the images have the same name: serve their folders instead")
+
+    def images(self) -> list[Entry]:
+        """All images that there are now, by name."""
+        found = dict(self._named)
+        left = MOST_FILES
+        for number, folder in enumerate(self._folders):
+            prefix = f"{folder.name}/" if len(self._folders) > 1 else ""
+            for path in _files(folder):
+                left -= 1
+                if left < 0:
+                    break
+                name = prefix + path.relative_to(folder).as_posix()
+                while name in found:
+                    name = f"{number}/{name}"
+                entry = _entry(name, path, folder)
+                if entry is not None:
+                    found[name] = entry
+        return sorted(found.values(), key=lambda entry: entry.name)
+
+    def find(self, name: str) -> Entry:
+        """The image of this name; `NoSuchImage` if the list has none."""
+        if name in self._named:
+            return self._named[name]
+        found = next((entry for entry in self.images() if entry.name == name), None)
+        if found is None:
+            raise NoSuchImage(name)
+        return found
+
+    def without_paths(self, text: str) -> str:
+        """A sentence without where on this machine the folders are."""
+        for folder in sorted(self._folders, key=lambda each: -len(str(each))):
+            text = text.replace(f"{folder}{os.sep}", "")
+        return text
+
+
+def _files(folder: Path) -> Iterator[Path]:
+    """Every regular file in a folder, in the order of names, none by a way out of it."""
+    for where, folders, files in os.walk(folder, followlinks=False):
+        depth = len(Path(where).relative_to(folder).parts)
+        folders[:] = sorted(folders) if depth < MOST_DEPTH else []
+        for name in sorted(files):
+            path = Path(where, name)
+            if _inside(path, folder) and path.is_file():
+                yield path
+
+
+def _inside(path: Path, folder: Path) -> bool:
+    """Whether what a path leads to lies in the folder."""
+    try:
+        return path.resolve(strict=True).is_relative_to(folder)
+    except (OSError, RuntimeError):  # it is gone, or a link to itself
+        return False
+
+
+def _entry(name: str, path: Path, folder: Path) -> Entry | None:
+    """What a file is: an image by its magic, raw memory by the list of banks beside it, or none.
+
+    Raw memory is ``NAME.…`` beside ``NAME.json``, with a ``registers.json`` there.
+    """
+    banks = path.with_name(f"{path.name.partition('.')[0]}.json")
+    beside = path.with_name(REGISTERS)
+    has_banks = banks != path and _inside(banks, folder) and not set(str(path)) & set(_SPELLED)
+    if path.suffix == banks.suffix or not (has_banks or _has_magic(path)):
+        return None
+    has_registers = has_banks and _inside(beside, folder)  # raw memory has none of its own
+    return Entry(
+        name,
+        f"{path}@{banks}" if has_banks else str(path),
+        str(beside) if has_registers else None,
+        (path, *[banks] * has_banks, *[beside] * has_registers),
+        folder,
+    )
+
+
+def _has_magic(path: Path) -> bool:
+    try:
+        with path.open("rb") as file:
+            return file.read(_LONGEST).startswith(_MAGICS)
+    except OSError:
+        return False
