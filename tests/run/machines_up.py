@@ -11,6 +11,7 @@ from ttbr.boot.loader import qemu
 
 BOARDS = {
     "arm64": {"cpu": "arm,cortex-a53"},
+    "arm64-a76": {"cpu": "arm,cortex-a76"},
     "arm": {"cpu": "arm,cortex-a15"},
     "arm-highmem": {"cpu": "arm,cortex-a15", "memory": ((G, 2 * G),)},
 }

@@ -330,6 +330,25 @@ _ARM64 = {
     ),
 }
 
+_ARM64_TLB = {
+    "arm64_tlbi_range_from_large": Behaviour(
+        "invalidation by range begins with the largest operations and ends with an odd page; "
+        "before, it began with an odd page and the smallest, of at most 31 units",
+        "arch/arm64/include/asm/tlbflush.h: __flush_tlb_range_op",
+        since=(6, 8),
+    ),
+    "arm64_tlbi_range_whole": Behaviour(
+        "as many pages as one operation can name are invalidated by range; before, the whole ASID",
+        "arch/arm64/include/asm/tlbflush.h: __flush_tlb_range",
+        since=(6, 10),
+    ),
+    "arm64_reserved_ttbr0_without_isb": Behaviour(
+        "a context switch writes the reserved TTBR0 and the ASID with one ISB behind both",
+        "arch/arm64/mm/context.c: cpu_do_switch_mm, cpu_set_reserved_ttbr0_nosync",
+        since=(6, 12),
+    ),
+}
+
 _ARM: dict[str, Behaviour] = {
     "arm_ttbr0_pan": Behaviour(
         "LPAE kernels can keep out of user memory by disabling TTBR0 (the default), and then TTBR1 "
@@ -459,6 +478,14 @@ _PAGE_ALLOC = {
 }
 
 BEHAVIOURS: Mapping[str, Behaviour] = MappingProxyType(
-    _COMMON | _EFI | _PROCESSES | _ARM64 | _ARM | _ENTRIES | _START_KERNEL | _PAGE_ALLOC
+    _COMMON
+    | _EFI
+    | _PROCESSES
+    | _ARM64
+    | _ARM64_TLB
+    | _ARM
+    | _ENTRIES
+    | _START_KERNEL
+    | _PAGE_ALLOC
 )
 """Every named difference between releases. Adding one is adding a row to a table above."""

@@ -11,6 +11,9 @@ from ttbr.errors import InputError
 from ttbr.kernel.kernel import Kernel
 from ttbr.memory.ram import Ram
 from ttbr.mmu.image import Image
+from ttbr.run.cpu.cpu import CpuState
+from ttbr.run.cpu.cpus import Cpus
+from ttbr.run.cpu.flush import Flush
 from ttbr.run.events import RunLog
 from ttbr.run.page_alloc import PageAllocator
 from ttbr.run.table_writes import TableWrites
@@ -22,8 +25,8 @@ RUNNING = "running"
 class RunningKernel:
     """A kernel that runs on a machine; everything it does ends in ``machine.ram``.
 
-    ``pages``: the page allocator. ``tables``: how table entries are written. ``log``: what
-    happened since the boot.
+    ``pages``: the page allocator. ``tables``: how table entries are written. ``cpus``: the CPUs,
+    of which `cpu` is the one that runs. ``log``: what happened since the boot.
     """
 
     def __init__(self, machine: Machine) -> None:
@@ -33,6 +36,17 @@ class RunningKernel:
         self.log = RunLog()
         self.pages = PageAllocator(machine, self.log)
         self.tables = TableWrites(machine.ram, self.entry_size)
+        self.cpus = Cpus(machine, self.tables, self.log)
+
+    @property
+    def cpu(self) -> CpuState:
+        """The CPU that runs: its accesses and its TLB."""
+        return self.cpus.current
+
+    @property
+    def tlb(self) -> Flush:
+        """TLB maintenance, which reaches all CPUs."""
+        return self.cpus.flush
 
     @property
     def kernel(self) -> Kernel:
@@ -62,6 +76,7 @@ class RunningKernel:
 
     def image(self) -> Image:
         """The machine as it is now; what the kernel does later does not change the image."""
+        self.cpu.enter_kernel()
         return self.machine.image()
 
 

@@ -1,6 +1,12 @@
-"""Writing translation-table entries of the running kernel: the only way by which run/ does."""
+"""Writing translation-table entries of the running kernel: the only way by which run/ does.
+
+What has changed is told to whoever watches, so that translations which TLBs still hold, and
+changes without a break between, can be found out.
+"""
 
 from __future__ import annotations
+
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -9,12 +15,32 @@ from ttbr.memory.ram import Ram
 from ttbr.mmu.writer import TableWriter
 
 
+class TableWatch(Protocol):
+    """Who is told of changes of descriptors, after they were written."""
+
+    def changed(self, table: int, index: int, old: int, new: int) -> None:
+        """A valid descriptor became another valid one."""
+
+    def made(self, table: int, index: int, new: int) -> None:
+        """An invalid descriptor became a valid one; only told of those that `held` names."""
+
+    def held(self, first: int, last: int) -> bool:
+        """Whether a TLB holds a translation from a descriptor between two physical addresses."""
+
+
 class TableWrites:
-    """Reads and writes descriptors; tables by physical address, entries by index."""
+    """Reads and writes descriptors; tables by physical address, entries by index.
+
+    ``changes``: how often valid descriptors were changed or taken away. A translation that was
+    read when there were fewer may be out of date. ``watch``: who is told; None for nobody.
+    """
 
     def __init__(self, ram: Ram, entry_size: int) -> None:
         """`entry_size`: bytes of one descriptor, 8 or 4."""
         self._writer = TableWriter(ram, entry_size)
+        self._valid = 1 if entry_size == 8 else 3
+        self.changes = 0
+        self.watch: TableWatch | None = None
 
     @property
     def entry_size(self) -> int:
@@ -27,23 +53,51 @@ class TableWrites:
 
     def set(self, table: int, index: int, new: int) -> None:
         """Store a descriptor."""
+        old = self._writer.read(table, index)
         self._writer.write(table, index, new)
+        if old == new:
+            return
+        if old & self._valid:
+            self.changes += 1
+            if self.watch is not None and new & self._valid:
+                self.watch.changed(table, index, old, new)
+        elif self.watch is not None and new & self._valid:
+            place = table + index * self.entry_size
+            if self.watch.held(place, place):
+                self.watch.made(table, index, new)
 
     def fill(self, table: int, index: int, first: int, step: int, count: int) -> None:
         """Store ``count`` descriptors: ``first``, ``first + step``, …"""
+        if count <= 0:
+            return
+        old = self._words(table, index, count)
         self._writer.fill(table, index, first, step, count)
-
-    def get_many(self, table: int, index: int, count: int) -> NDArray[np.uint64]:
-        """The ``count`` descriptors from ``index`` on."""
-        place = np.array([table + index * self.entry_size], np.uint64)
-        words, _ = self._writer.ram.read_words(place, count, self.entry_size)
-        return words.reshape(-1)
-
-    def store(self, table: int, index: int, values: NDArray[np.uint64]) -> None:
-        """Store any descriptors from ``index`` on."""
-        at = table + index * self.entry_size
-        self._writer.ram.write_words(at, values, self.entry_size)
+        new = self._words(table, index, count)
+        valid = np.uint64(self._valid)
+        was, now, same = old & valid != 0, new & valid != 0, old == new
+        changed = was & ~same
+        if changed.any():
+            self.changes += 1
+        if self.watch is None:
+            return
+        for at in np.flatnonzero(changed & now).tolist():
+            self.watch.changed(table, index + at, int(old[at]), int(new[at]))
+        fresh = np.flatnonzero(~was & now).tolist()
+        if not fresh:
+            return
+        place = table + index * self.entry_size
+        if self.watch.held(place, place + (count - 1) * self.entry_size):
+            for at in fresh:
+                self.watch.made(table, index + at, int(new[at]))
 
     def clear(self, table: int, index: int, count: int = 1) -> None:
         """Make entries invalid (zero)."""
-        self._writer.clear(table, index, count)
+        if count == 1:
+            self.set(table, index, 0)
+        else:
+            self.fill(table, index, 0, 0, count)
+
+    def _words(self, table: int, index: int, count: int) -> NDArray[np.uint64]:
+        size = self.entry_size
+        raw = self._writer.ram.read(table + index * size, count * size)
+        return np.frombuffer(raw, f"<u{size}").astype(np.uint64)
