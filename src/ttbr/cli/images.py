@@ -9,7 +9,7 @@ import ttbr
 from ttbr.cli.output import progress
 from ttbr.errors import InputError
 from ttbr.recover.identified import Identified
-from ttbr.recover.identify import with_registers
+from ttbr.recover.identify import with_kernel
 from ttbr.recover.linux import Linux
 from ttbr.report.identified import inferred
 
@@ -74,9 +74,4 @@ def look_for_kernel(spec: str, image: ttbr.Image) -> tuple[ttbr.Image, Identifie
     `InputError` if there is nothing to read it by.
     """
     with progress("looking for the kernel") as step:
-        image, found = with_registers(image, progress=step)
-    if found is None and not image.registers:
-        raise InputError(
-            f"{spec}: no registers, and no kernel's tables were found in memory: give --registers"
-        )
-    return image, found
+        return with_kernel(image, spec, step)

@@ -60,6 +60,7 @@ COMMANDS = {
     "config": ("config", "config_command", "The configuration that the kernel was built with."),
     "query": ("query", "query_command", "SQL on everything that an image holds."),
     "export": ("query", "export_command", "The tables that an image holds, as files."),
+    "fleet": ("fleet", "fleet_command", "The tables of many images, as one data set."),
     "kernel": (
         "kernel",
         "kernel_group",

@@ -82,7 +82,7 @@ def query_command(
         print_cells(console(), cells)
 
 
-def _names(
+def relation_names(
     _context: click.Context, _parameter: click.Parameter, text: str | None
 ) -> tuple[str, ...] | None:
     """The relations of ``--tables``."""
@@ -107,7 +107,7 @@ Examples:
     "--tables",
     "names",
     metavar="NAME,…",
-    callback=_names,
+    callback=relation_names,
     help="Which relations (see 'ttbr query --tables'); without it all that the image holds.",
 )
 @click.option("--format", "form", type=click.Choice(FORMATS), default=FORMATS[0], show_default=True)

@@ -112,7 +112,7 @@ def open_memory(spec: str, limit: int = LIMIT) -> OpenedMemory:
 
 
 def _open_part(text: str, limit: int) -> _Held:
-    name, where = _split(text)
+    name, where = split(text)
     with ExitStack() as opened:
         given = file = opened.enter_context(_open(name, limit))
         unpackers: tuple[Callable[[str, BinaryIO, int], BinaryIO], ...] = (unpack, rearrange)
@@ -173,8 +173,11 @@ def _raw(content: Content, where: int | Path | None) -> _Held:
     return _Held(f"raw memory at {where:#x}", pieces, addressed=False)
 
 
-def _split(text: str) -> tuple[str, int | Path | None]:
-    """The file, and the base or the list of banks, of ``FILE``, ``FILE@BASE``, ``FILE@BANKS``."""
+def split(text: str) -> tuple[str, int | Path | None]:
+    """The file, and the base or the list of banks, of ``FILE``, ``FILE@BASE``, ``FILE@BANKS``.
+
+    `InputError` for anything else.
+    """
     name, at, where = text.rpartition("@")
     if not text or (at and not name):
         raise InputError(f"image '{text}': the name of a file is missing")

@@ -48,6 +48,21 @@ def with_registers(
     return image, None
 
 
+def with_kernel(
+    image: Image, name: str, progress: Progress | None = None
+) -> tuple[Image, Identified | None]:
+    """As `with_registers`; `InputError` if there is nothing to read the image by.
+
+    ``name``: what the image is called in the error.
+    """
+    image, found = with_registers(image, progress=progress)
+    if found is None and not image.registers:
+        raise InputError(
+            f"{name}: no registers, and no kernel's tables were found in memory: give --registers"
+        )
+    return image, found
+
+
 def noted(image: Image) -> VmcoreInfo | None:
     """The vmcoreinfo that came with an image."""
     return VmcoreInfo(image.facts.vmcoreinfo) if image.facts.vmcoreinfo else None

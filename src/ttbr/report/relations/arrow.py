@@ -52,7 +52,7 @@ def _array(pa: Any, column: Column, values: Values) -> Any:
             mask = below if below.any() else None
             # An index that has no text is none of ours: whoever wrote the image chose it.
             beyond = codes >= len(texts)
-            named = [*map(_text, texts)]
+            named = [*map(utf8, texts)]
             if beyond.any():
                 named += [str(number) for number in range(len(texts), int(codes.max()) + 1)]
             indices = pa.array(codes.astype(np.int32, copy=False), mask=mask)
@@ -63,11 +63,11 @@ def _array(pa: Any, column: Column, values: Values) -> Any:
         case np.ndarray():
             return pa.array(np.ascontiguousarray(values.astype(column.type, copy=False)))
         case _:
-            strings = [None if text is None else _text(text) for text in values]
+            strings = [None if text is None else utf8(text) for text in values]
             found = pa.array(strings, pa.string())
             return found.dictionary_encode() if column.type == "category" else found
 
 
-def _text(text: str) -> str:
+def utf8(text: str) -> str:
     """The text as it is, but for bytes that are no UTF-8: those are written ``\\xNN``."""
     return text.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
