@@ -4,7 +4,7 @@ import functools
 
 from machines import G, M, board_tree
 
-from device_trees import blob
+from device_trees import blob, cells
 from ttbr.boot.board import Board
 from ttbr.boot.boot import Boot, boot, default_kernel
 from ttbr.boot.loader import qemu
@@ -12,6 +12,8 @@ from ttbr.boot.loader import qemu
 BOARDS = {
     "arm64": {"cpu": "arm,cortex-a53"},
     "arm64-a76": {"cpu": "arm,cortex-a76"},
+    "arm64-smp": {"cpu": "arm,cortex-a72"},
+    "arm-smp": {"cpu": "arm,cortex-a7"},
     "arm": {"cpu": "arm,cortex-a15"},
     "arm-highmem": {"cpu": "arm,cortex-a15", "memory": ((G, 2 * G),)},
 }
@@ -20,6 +22,16 @@ BOARDS = {
 @functools.cache
 def booted(name: str) -> Boot:
     """A board with the kernel that ships for it, up to the hand-over."""
-    board = Board.from_dtb(blob(board_tree(**BOARDS[name])))
+    tree = board_tree(**BOARDS[name])
+    board = Board.from_dtb(blob(_numbered(tree) if name.endswith("-smp") else tree))
     made = default_kernel(board)
     return boot(board, made, qemu(board, made, 3 * M))
+
+
+def _numbered(tree):
+    """The tree with numbers of its CPUs, without which the kernel finds only one."""
+    name, properties, children = tree
+    if name.startswith("cpu@"):
+        number = cells(int(name.partition("@")[2]))
+        properties = properties | {"reg": number, "enable-method": b"psci\0"}
+    return name, properties, [_numbered(child) for child in children]

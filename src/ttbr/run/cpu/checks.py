@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from ttbr.run.events import RunLog
 
 _WRITES = BITS[Access.EL0_WRITE] | BITS[Access.EL1_WRITE]
+EVERY = sum(BITS.values())
+"""All kinds of access."""
 TABLE_HALF = 0x800
 """Where the hardware's half of a page with second-level tables begins (arm, short descriptors)."""
 
@@ -80,12 +82,12 @@ class TlbChecks:
         or software bits are other than memory's; ``bit`` is the access.
         """
         fresh = cpu.walker.peek(half, va)
-        seen = cpu.tables.changes
-        cached.seen = seen
         reason = self._out_of_date(cached, fresh, half.decoder, va, bit)
         if reason is None:
-            if not isinstance(fresh, Fault) and cached.tag != GLOBAL:
-                cached.root = half.root
+            # What this access may do another one may not: then it is looked at again.
+            if self._out_of_date(cached, fresh, half.decoder, va, EVERY) is None:
+                cached.seen = cpu.tables.changes
+                cached.root = half.root if cached.tag != GLOBAL else cached.root
             return
         if cached.reported:
             return

@@ -82,6 +82,7 @@ class TlbArray:
         self._sets: list[dict[Key, Cached]] = [{} for _ in range(shape.sets)]
         self._kinds: dict[tuple[int, bool], int] = {}  # (shift, global) of entries → how many
         self._chunks: dict[int, int] = {}  # size of a translation → log2 of its entries' size
+        self._pieces = 0  # entries that hold a part of a translation
 
     def __len__(self) -> int:
         return sum(map(len, self._sets))
@@ -124,9 +125,9 @@ class TlbArray:
         if key in entries or len(entries) >= self.shape.ways:
             oldest = key if key in entries else next(iter(entries))
             gone = entries.pop(oldest)
-            self._count(oldest, -1)
+            self._count(oldest, gone, -1)
         entries[key] = cached
-        self._count(key, 1)
+        self._count(key, cached, 1)
         return gone
 
     def remove(self, unwanted: Callable[[Cached], bool]) -> list[Cached]:
@@ -135,14 +136,21 @@ class TlbArray:
         for entries in self._sets:
             keys = [key for key, cached in entries.items() if unwanted(cached)]
             for key in keys:
-                dropped.append(entries.pop(key))
-                self._count(key, -1)
+                cached = entries.pop(key)
+                dropped.append(cached)
+                self._count(key, cached, -1)
         return dropped
 
     def remove_at(self, va: int, asid: int | None) -> list[Cached]:
         """Drop the entries for ``va`` that are global or ``asid``'s (None: anyone's)."""
-        if asid is None:
-            return self.remove(lambda cached: 0 <= va - cached.va < cached.size)
+        if asid is None or self._pieces:
+            # A translation that is held in pieces goes as a whole (DDI 0487, D8.17, rule LGSCG).
+            tags = (GLOBAL, asid)
+            return self.remove(
+                lambda cached: (
+                    0 <= va - cached.va < cached.size and (asid is None or cached.tag in tags)
+                )
+            )
         dropped: list[Cached] = []
         for shift, is_global in list(self._kinds):
             page = va >> shift
@@ -150,17 +158,16 @@ class TlbArray:
             found = self._sets[page % len(self._sets)].pop(key, None)
             if found is not None:
                 dropped.append(found)
-                self._count(key, -1)
-        for each in [cached for cached in dropped if cached.size > 1 << self.chunk(cached.size)]:
-            # Held in pieces: all of them go (DDI 0487, D8, TLB maintenance, rule LGSCG)
-            dropped += self.remove(lambda cached, each=each: cached is each)  # type: ignore[misc]
+                self._count(key, found, -1)
         return dropped
 
     def reach(self) -> int:
         """Bytes that the entries now held translate."""
         return sum(1 << key[1] for entries in self._sets for key in entries)
 
-    def _count(self, key: Key, change: int) -> None:
+    def _count(self, key: Key, cached: Cached, change: int) -> None:
+        if cached.size > 1 << key[1]:
+            self._pieces += change
         kind = (key[1], key[2] == GLOBAL)
         count = self._kinds.get(kind, 0) + change
         if count:
