@@ -5,15 +5,21 @@ from collections import Counter
 
 import numpy as np
 import pytest
+from forward import predicted
+from kernel_areas import again, alignments, leaves, recorded_areas, requested
 
 from ttbr.recover.kernel_memory import KernelMemory
 from ttbr.recover.memblock import LISTS
 from ttbr.recover.vmalloc import FLAGS
+from ttbr.run import run
+from ttbr.run.vmap_area import Vm
 
 # Counters that do not change while a guest does nothing but write its own files out.
 STEADY = ("MemTotal", "HighTotal", "LowTotal", "CmaTotal", "Mlocked", "Bounce", "WritebackTmp")
 # Those that do: the recorder's own pages and dentries are among them.
 DRIFT = 2048  # KiB
+# What allocates kernel stacks, which are aligned to twice their size.
+STACK_MAKERS = ("kernel_clone", "copy_process", "dup_task_struct", "start_kernel")
 
 
 @pytest.fixture
@@ -159,3 +165,82 @@ def test_counters_against_meminfo(machine, memory, say):
     }
     assert all(abs(found[name] - wanted[name]) < DRIFT for name in common)
     assert "MemTotal" in found
+
+
+@pytest.fixture
+def running(machine, truth):
+    """The model of the recorded kernel, at the hand-over."""
+    return run(predicted(truth, machine.case))
+
+
+def test_the_model_maps_areas_alike(machine, memory, running, say):
+    """The same request again: the same size and guard page, block by block the same entries."""
+    areas = compared = equal = 0
+    early = {area.addr: area for area in running.space.vmalloc.areas.areas}
+    for area in recorded_areas(memory.vmalloc):
+        if area.addr in early:
+            made = early.pop(area.addr)
+            assert (made.size, made.flags) == (area.size, area.flags)
+            assert made.phys_addr == area.phys_addr
+            areas += 1
+        elif requested(area):
+            size = area.size - machine.expected["page_size"]
+            wanted = leaves(machine.image, area.addr, area.size)
+            made = again(running, area, wanted[0])
+            assert made.size == area.size
+            found = leaves(running.image(), made.addr, size)
+            for one, other in zip(found, wanted, strict=True):
+                compared += 1
+                same = (one.offset, one.size, one.level, one.bits) == (
+                    *(other.offset, other.size, other.level, other.bits),
+                )
+                equal += same and (not area.flags & Vm.IOREMAP or one.phys == other.phys)
+            areas += 1
+    assert not early
+    assert equal == compared > 100
+    say(
+        f"{machine.case}: {areas} vmalloc areas made again, entries compared {compared}, "
+        f"equal {equal}"
+    )
+
+
+def test_areas_are_aligned_as_the_model_aligns_them(machine, linux, memory, running, say):
+    """By their size for devices, to twice their size for kernel stacks."""
+    callers = linux.symbols
+    made_by = zip(memory.vmalloc.start.tolist(), memory.vmalloc.caller.tolist(), strict=True)
+    stacks = {
+        start for start, caller in made_by if (callers.nearest(caller) or ("",))[0] in STACK_MAKERS
+    }
+    above = Counter()
+    for area in recorded_areas(memory.vmalloc):
+        if requested(area):
+            align = alignments(running, stacks, area)
+            assert area.addr % align == 0
+            above[align > machine.expected["page_size"]] += 1
+    assert above[True]
+    say(
+        f"{machine.case}: alignment of areas, compared {above.total()}, equal {above.total()}, "
+        f"{above[True]} of them to more than a page"
+    )
+
+
+def test_linear_addresses_and_vmap(machine, running, say):
+    """What a module of the kernel got from kmalloc, alloc_pages and vmap."""
+    page = machine.expected["page_size"]
+    rows = [
+        (r["kind"], int(r["va"], 16), int(r["pa"], 16)) for r in machine.expected["kernel_maps"]
+    ]
+    compared = 0
+    for kind, va, pa in rows:
+        if kind not in ("kmalloc", "kmalloc-64k", "pages", "task-struct", "kmap-low"):
+            continue
+        found = running.space.direct_map.page_address(pa // page)
+        assert found is not None and found + pa % page == va, kind
+        compared += 1
+    mapped = [(va, pa) for kind, va, pa in rows if kind == "vmap-ro"]
+    frames = np.array([pa // page for _, pa in mapped], np.uint64)
+    made = running.space.vmalloc.vmap(frames, prot=running.space.prot.kernel_ro)
+    start, size = mapped[0][0], len(mapped) * page
+    assert leaves(running.image(), made, size) == leaves(machine.image, start, size)
+    compared += len(mapped)
+    say(f"{machine.case}: kernel addresses, compared {compared}, equal {compared}")

@@ -207,6 +207,12 @@ _COMMON = {
         "drivers/of/of_reserved_mem.c: __reserved_mem_reserve_reg",
         since=(6, 12),
     ),
+    "vmap_nodes": Behaviour(
+        "areas of the vmalloc space that were freed wait in pools by size, one set for each CPU of "
+        "a 64-bit kernel, before their addresses are free for all",
+        "mm/vmalloc.c: vmap_init_nodes, node_alloc",
+        since=(6, 9),
+    ),
 }
 
 _EFI = {

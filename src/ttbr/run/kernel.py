@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 
 from ttbr.boot.arm.state import ArmBoot
+from ttbr.boot.arm64.state import Arm64
 from ttbr.boot.boot import Boot
 from ttbr.boot.machine import Machine
 from ttbr.errors import InputError
@@ -13,8 +14,11 @@ from ttbr.memory.ram import Ram
 from ttbr.mmu.image import Image
 from ttbr.run.cpu.cpu import CpuState
 from ttbr.run.cpu.cpus import Cpus
+from ttbr.run.cpu.features import features
 from ttbr.run.cpu.flush import Flush
 from ttbr.run.events import RunLog
+from ttbr.run.kernel_space import KernelSpace
+from ttbr.run.kpti_ng import kpti_install_ng_mappings
 from ttbr.run.page_alloc import PageAllocator
 from ttbr.run.table_writes import TableWrites
 
@@ -26,7 +30,8 @@ class RunningKernel:
     """A kernel that runs on a machine; everything it does ends in ``machine.ram``.
 
     ``pages``: the page allocator. ``tables``: how table entries are written. ``cpus``: the CPUs,
-    of which `cpu` is the one that runs. ``log``: what happened since the boot.
+    of which `cpu` is the one that runs. ``log``: what happened since the boot. ``space``: the
+    kernel's own addresses.
     """
 
     def __init__(self, machine: Machine) -> None:
@@ -37,6 +42,10 @@ class RunningKernel:
         self.pages = PageAllocator(machine, self.log)
         self.tables = TableWrites(machine.ram, self.entry_size)
         self.cpus = Cpus(machine, self.tables, self.log)
+        self.space = KernelSpace(machine, self.pages, self.tables, self.log, self.cpus.flush)
+        state = machine.arch_state
+        if isinstance(state, Arm64) and features(state).kpti:
+            kpti_install_ng_mappings(self.space)
 
     @property
     def cpu(self) -> CpuState:
@@ -73,6 +82,22 @@ class RunningKernel:
         """Bytes of a descriptor: 4 with short descriptors, else 8."""
         short = self.arch == "arm" and not self.kernel.config.enabled("ARM_LPAE")
         return 4 if short else 8
+
+    def vmalloc(self, size: int) -> int:
+        """Kernel memory of ``size`` bytes, contiguous in virtual addresses only; its address."""
+        return self.space.vmalloc.vmalloc(size)
+
+    def vfree(self, address: int) -> None:
+        """Free what vmalloc gave."""
+        self.space.vmalloc.vfree(address)
+
+    def ioremap(self, phys: int, size: int, kind: str = "device") -> int:
+        """Map device registers into the kernel; their virtual address."""
+        return self.space.io.ioremap(phys, size, kind)
+
+    def iounmap(self, address: int) -> None:
+        """Undo ioremap()."""
+        self.space.io.iounmap(address)
 
     def image(self) -> Image:
         """The machine as it is now; what the kernel does later does not change the image."""

@@ -44,10 +44,14 @@ class MapDesc:
 
 @dataclass(frozen=True, slots=True)
 class StaticVm:
-    """A static_vm: virtual addresses that vmalloc and ioremap must leave alone."""
+    """A static_vm: virtual addresses that vmalloc and ioremap must leave alone.
+
+    `mapped`: what lies there; None where the addresses are only kept free.
+    """
 
     address: int
     size: int
+    mapped: MapDesc | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -226,7 +230,7 @@ class Mapper:
             self.create_mapping(mapping, function)
             start = mapping.virtual & ~(PAGE_SIZE - 1)
             size = page_align(mapping.length + mapping.virtual - start)
-            self._add_static_vm_early(StaticVm(start, size))
+            self._add_static_vm_early(StaticVm(start, size, mapping))
 
     def vm_reserve_area_early(self, address: int, size: int) -> None:
         """vm_reserve_area_early(): keep virtual addresses free without mapping them."""

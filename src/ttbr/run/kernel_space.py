@@ -1,0 +1,67 @@
+"""The kernel's own address space at run time: all that maps something into it.
+
+``vmalloc``, ``io``, ``fixmap``, ``pkmap``, ``direct_map`` and ``memory`` write through one `map`.
+"""
+
+from __future__ import annotations
+
+from ttbr.boot.arm.state import ArmBoot
+from ttbr.boot.arm64.state import Arm64
+from ttbr.boot.machine import Machine
+from ttbr.run.cpu.flush import Flush
+from ttbr.run.direct_map import DirectMap
+from ttbr.run.events import RunLog
+from ttbr.run.ioremap import Ioremap
+from ttbr.run.kernel_bounds import kernel_bounds
+from ttbr.run.kernel_map import Arm64KernelMap, ArmKernelMap, KernelMap
+from ttbr.run.kernel_prot import arm64_prot, arm_prot
+from ttbr.run.page_alloc import PageAllocator
+from ttbr.run.set_memory import SetMemory
+from ttbr.run.table_writes import TableWrites
+from ttbr.run.vmalloc import Vmalloc
+
+
+class KernelSpace:
+    """The kernel's address space.
+
+    Args:
+        machine: as the boot left it.
+        pages: where table pages and memory come from.
+        tables: how entries are written.
+        log: where events go.
+        tlb: maintenance after a change.
+    """
+
+    def __init__(
+        self,
+        machine: Machine,
+        pages: PageAllocator,
+        tables: TableWrites,
+        log: RunLog,
+        tlb: Flush,
+    ) -> None:
+        self.machine = machine
+        self.pages = pages
+        self.log = log
+        self.tlb = tlb
+        state = machine.arch_state
+        assert isinstance(state, Arm64 | ArmBoot)
+        self.state: Arm64 | ArmBoot = state
+        self.bounds = kernel_bounds(state)
+        self.map: KernelMap
+        if isinstance(state, Arm64):
+            self.prot = arm64_prot(state)
+            self.map = Arm64KernelMap(state, tables, pages, huge=_huge(machine), tlb=tlb)
+        else:
+            self.prot = arm_prot(state)
+            self.map = ArmKernelMap(state, tables, pages, tlb=tlb)
+        self.direct_map = DirectMap(machine, self.map, self.prot)
+        self.vmalloc = Vmalloc(self)
+        self.io = Ioremap(self)
+        self.memory = SetMemory(self)
+
+
+def _huge(machine: Machine) -> bool:
+    """Whether vmap may use blocks: not where the table dump of debugfs may be reading them."""
+    debugfs = machine.kernel.config.enabled("PTDUMP_DEBUGFS")
+    return not debugfs and not machine.params.given("nohugeiomap")
