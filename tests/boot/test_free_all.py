@@ -60,3 +60,22 @@ def test_lowmem_first_then_highmem_page_by_page() -> None:
     low = got.free.of(0, "Normal", 10).tolist()
     high = got.free.of(0, "HighMem", 10).tolist()
     assert low == sorted(low) and high == sorted(high, reverse=True)
+
+
+def test_memory_of_nodes_that_take_turns_goes_to_its_own() -> None:
+    """The span of node 0 covers node 1; what lies there is node 1's."""
+    banks = ((G, 0), (G + 128 * M, 1), (G + 256 * M, 0))
+    done = machine(board_tree(), kernel(NUMA="y", NODES_SHIFT="1"))
+    for base, nid in banks:
+        done.memblock.add(base, 128 * M, "test")
+        done.memblock.set_node(base, 128 * M, done.memblock.memory, nid)
+    pages = 128 * M // PAGE
+    first = Node(0, G // PAGE, G // PAGE + 3 * pages)
+    first.zones.append(Zone("Normal", G // PAGE, 3 * pages, 2 * pages))
+    second = Node(1, G // PAGE + pages, G // PAGE + 2 * pages)
+    second.zones.append(Zone("Normal", G // PAGE + pages, pages, pages))
+    done.nodes += [first, second]
+    free = memblock_free_all(done).free
+    of_second = free.of(1, "Normal", 10)
+    assert first.zones[0].managed == 2 * pages and second.zones[0].managed == pages
+    assert not set(of_second.tolist()) & set(free.of(0, "Normal", 10).tolist())

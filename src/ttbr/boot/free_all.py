@@ -5,6 +5,7 @@ Source: mm/memblock.c, mm/mm_init.c (6.1: mm/page_alloc.c), arch/arm/mm/init.c.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -64,6 +65,7 @@ def memblock_free_all(machine: Machine) -> HandOver:
         for zone in node.zones
     ]
     by_zone = {id(zone): buddies for _, zone, buddies in made}
+    places = zone_places(machine)
     max_low = _max_low_pfn(machine)
     deferred_from = {node.number: first_deferred_pfn(machine, node) for node in machine.nodes}
     page = kernel.page_size
@@ -73,7 +75,7 @@ def memblock_free_all(machine: Machine) -> HandOver:
         start, end = -(-base // page), min(behind // page, max_low)
         if start < end:
             totalram += end - start
-        for node, zone, low, high in _pieces(machine, start, end):
+        for node, zone, low, high in _pieces(places, start, end):
             stop = min(high, max(low, deferred_from[node.number]))
             by_zone[id(zone)].free_range(low, stop, to_tail=True)
             if stop < high:
@@ -83,7 +85,7 @@ def memblock_free_all(machine: Machine) -> HandOver:
             start, end = max(-(-base // page), max_low), behind // page
             if start < end:
                 highmem += end - start
-            for _, zone, low, high in _pieces(machine, start, end):
+            for _, zone, low, high in _pieces(places, start, end):
                 by_zone[id(zone)].free_range(low, high, to_tail=False)
     for _, zone, buddies in made:
         zone.managed = buddies.pages
@@ -96,16 +98,29 @@ def memblock_free_all(machine: Machine) -> HandOver:
     )
 
 
-def _pieces(machine: Machine, start: int, end: int) -> list[tuple[Node, Zone, int, int]]:
-    """The parts of a frame range by node and zone, ascending."""
+def zone_places(machine: Machine) -> list[tuple[int, int, Node, Zone]]:
+    """Memory by node and zone, ascending: (first frame, the one behind the last, node, zone).
+
+    Where nodes take turns the spans of their zones overlap; the memory does not.
+    """
+    by_number = {node.number: node for node in machine.nodes}
     found = []
-    for node in machine.nodes:
-        for zone in node.zones:
+    for start, end, number in machine.memblock.mem_pfn_ranges():
+        for zone in by_number[number].zones:
             low, high = max(start, zone.start_pfn), min(end, zone.end_pfn)
             if zone.present and low < high:
-                found.append((node, zone, low, high))
-    found.sort(key=lambda piece: piece[2])
-    return found
+                found.append((low, high, by_number[number], zone))
+    return sorted(found, key=lambda place: place[0])
+
+
+def _pieces(
+    places: list[tuple[int, int, Node, Zone]], start: int, end: int
+) -> Iterator[tuple[Node, Zone, int, int]]:
+    """The parts of a frame range by node and zone, ascending."""
+    for first, behind, node, zone in places:
+        low, high = max(start, first), min(end, behind)
+        if low < high:
+            yield node, zone, low, high
 
 
 def unmovable_blocks(machine: Machine, zone: Zone, block: int) -> frozenset[int]:

@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ttbr.boot.buddy import Rules
+from ttbr.boot.free_all import zone_places
 from ttbr.boot.free_area import CMA, HIGHATOMIC, UNMOVABLE
 from ttbr.boot.possible_cpus import possible_cpus
 from ttbr.boot.when_up import CONTIGUOUS, INIT, INITRD
@@ -87,7 +88,11 @@ class PageAllocator:
             for node in machine.nodes
             for index, zone in enumerate(node.zones)
         ]
-        self._places = _places(machine, self.zones)
+        by_name = {(zone.node, zone.name): zone for zone in self.zones}
+        self._places = [
+            (start, end, by_name[node.number, zone.name])
+            for start, end, node, zone in zone_places(machine)
+        ]
         self._starts = [start for start, _, _ in self._places]
         self._home = possible_cpus(machine)[0].node
         self._orders = fallback_orders(machine)
@@ -344,16 +349,3 @@ def _rmqueue_bulk(zone: RunZone, count: int, kind: int, flags: int) -> Run | Non
         pfn = _rmqueue(zone, 0, kind, flags)
         run = None if pfn is None else (pfn, 1)
     return run
-
-
-def _places(machine: Machine, zones: list[RunZone]) -> list[tuple[int, int, RunZone]]:
-    """Memory by zone, ascending: (first frame, behind the last, zone)."""
-    by_node = {(zone.node, zone.name): zone for zone in zones}
-    found = []
-    for start, end, node in machine.memblock.mem_pfn_ranges():
-        for name in dict.fromkeys(zone.name for zone in zones):
-            zone = by_node[node, name]
-            low, high = max(start, zone.start), min(end, zone.end)
-            if low < high:
-                found.append((low, high, zone))
-    return sorted(found, key=lambda place: place[0])
