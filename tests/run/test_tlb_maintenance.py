@@ -17,7 +17,7 @@ from ttbr.run.events import RunLog
 K, M = 1 << 10, 1 << 20
 VA = 0x4000_0000
 FEATURES = {
-    **{name: False for name in ("pan", "sw_pan", "kpti", "cnp", "dirty", "e0pd", "tlb_range")},
+    **dict.fromkeys(("pan", "sw_pan", "kpti", "cnp", "dirty", "e0pd", "tlb_range"), False),
     "asid_bits": 16,
     "bbm": 0,
 }
