@@ -367,7 +367,10 @@ def test_kernel_describe_makes_a_profile_that_boots(
     "command",
     [
         (),
-        *((name,) for name in ("boot", "layout", "info", "dump", "translate", "explain", "diff")),
+        *(
+            (name,)
+            for name in ("boot", "layout", "info", "dump", "translate", "explain", "diff", "tui")
+        ),
         ("kernel",),
         ("kernel", "describe"),
     ],

@@ -9,7 +9,7 @@ from urllib.parse import quote
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from machines import save
+from model_images import save
 from starlette.testclient import TestClient
 
 import ttbr

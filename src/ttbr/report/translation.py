@@ -1,5 +1,6 @@
 """One translation: every step of the walk as text or JSON."""
 
+from collections.abc import Iterator
 from typing import Any
 
 from rich.console import Console
@@ -42,18 +43,24 @@ def translation_json(found: Answer) -> dict[str, Any]:
 
 def print_translation(out: Console, found: Answer, *, steps: bool) -> None:
     """The answer in one line, with ``steps`` preceded by the walk."""
+    if steps:
+        for step in found.hardware.steps:
+            _print_step(out, step)
+    for line in answer_lines(found):
+        out.print(line)
+
+
+def answer_lines(found: Answer) -> Iterator[str]:
+    """Where the address leads, or the fault, and what only Linux knows, a line each."""
     answer = found.hardware
     va = address(answer.va, 64 if answer.va >> 32 else 32)
-    if steps:
-        for step in answer.steps:
-            _print_step(out, step)
     if answer.fault is not None:
         level = "" if answer.fault.level is None else f", level {answer.fault.level}"
-        out.print(f"{va}: {answer.fault.kind} fault{level}: {answer.fault.text}")
+        yield f"{va}: {answer.fault.kind} fault{level}: {answer.fault.text}"
     if found.linux is not None:
-        out.print(f"{va}: {found.linux}")
+        yield f"{va}: {found.linux}"
     if answer.pa is not None and answer.attributes is not None:
-        out.print(
+        yield (
             f"{va} -> {answer.pa:#x}  level {answer.level}, {size(answer.size)}  "
             f"{answer.attributes.summary()}"
         )
