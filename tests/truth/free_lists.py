@@ -14,10 +14,12 @@ from ttbr.memory.banked import BankedMemory, Piece
 from ttbr.mmu.image import Image
 from ttbr.recover.registers import registers_in
 
-STAGE = "mem_init-end"
+BEFORE, STAGE = "mem_init-begin", "mem_init-end"
 # Boards were recorded without a module that states offsets: these ran the very same kernels.
 SAME_KERNEL = {"board-raspi2b": "arm32-stock-6.1", "board-raspi3b": "arm64-stock-6.1"}
 
+Region = tuple[int, int, int, int]
+"""Of memblock: base, size, flags, node."""
 Lists = dict[tuple[int, str, int, int], list[int]]
 
 
@@ -102,6 +104,33 @@ class KernelMemory:
     def figure(self, zone: int, name: str) -> int:
         return self.number(zone + self.offsets[f"zone.{name}"])
 
+    def memblock(self, wide: int, numa: bool) -> dict[str, list[Region]]:
+        """The regions of memblock's two arrays; ``wide``: bytes of a physical address.
+
+        struct memblock has bottom_up and current_limit, then for each array cnt, max, total_size,
+        regions and name, which no stage holds; a region base, size, flags and, with NUMA, nid
+        (include/linux/memblock.h).
+        """
+        word, found = self.word, {}
+        region = 2 * wide + (8 if numa or wide == 8 else 4)
+        head = self.symbols["memblock"] + 2 * wide
+        step = -(-(4 * word + wide) // wide) * wide
+        for number, name in enumerate(("memory", "reserved")):
+            at = head + number * step
+            count, total = self.number(at), self.integer(at + 2 * word, wide)
+            array = self.number(at + 2 * word + wide)
+            found[name] = [self.region(array + i * region, wide, numa) for i in range(count)]
+            assert sum(size for _, size, *_ in found[name]) == total
+        return found
+
+    def region(self, at: int, wide: int, numa: bool) -> Region:
+        flags = self.integer(at + 2 * wide, 4)
+        nid = self.integer(at + 2 * wide + 4, 4) if numa else 0
+        return self.integer(at, wide), self.integer(at + wide, wide), flags, nid
+
+    def integer(self, va: int, size: int) -> int:
+        return int.from_bytes(self.read(va, size), "little")
+
     def free_lists(self) -> Lists:
         """Blocks (first page frame) by node, zone, order and migrate type, from head to tail."""
         lists: Lists = {}
@@ -128,7 +157,9 @@ class KernelMemory:
         return lists
 
 
-def kernel_memory(truth: ModuleType, case: str, symbols: dict[str, int]) -> KernelMemory:
+def kernel_memory(
+    truth: ModuleType, case: str, symbols: dict[str, int], stage: str = STAGE
+) -> KernelMemory:
     """The kernel of a recording at the hand-over; ``symbols``: run-time addresses."""
     same = truth.expected(SAME_KERNEL.get(case, case))
-    return KernelMemory(at_stage(truth, case, STAGE), truth.expected(case), symbols, same)
+    return KernelMemory(at_stage(truth, case, stage), truth.expected(case), symbols, same)

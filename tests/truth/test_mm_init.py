@@ -12,7 +12,6 @@ from types import ModuleType
 
 import pytest
 from forward import predicted, with_recorded_memblock
-from free_lists import kernel_memory
 from memory_log import (
     about_memory,
     behind_setup_arch,
@@ -67,48 +66,6 @@ def test_memblock_events_to_the_hand_over(
     whole = any(line.startswith("mem auto-init") for line in lines)
     assert mine[: len(real)] == real
     assert not whole or len(mine) == len(real)
-
-
-@pytest.mark.parametrize("start", STARTS)
-@pytest.mark.parametrize("case", STAGED)
-def test_free_lists_and_zones_at_the_hand_over(
-    truth: ModuleType, case: str, start: str, say: Callable[[str], None]
-) -> None:
-    machine = handed_over(truth, case, start)
-    symbols = {
-        name: machine.kernel.symbols[name] + machine.kaslr_offset
-        for name in ("contig_page_data", "node_data", "mem_map")
-        if name in machine.kernel.symbols
-    }
-    kernel = kernel_memory(truth, case, symbols)
-    real = kernel.free_lists()
-    got = machine.handed_over
-    assert got is not None
-    mine: dict[tuple[int, str, int, int], list[int]] = {}
-    columns = (got.free.pfn, got.free.order, got.free.zone, got.free.migratetype)
-    for pfn, order, zone, kind in zip(*(c.tolist() for c in columns), strict=True):
-        mine.setdefault((*got.free.zones[zone], order, kind), []).append(pfn)
-    blocks = sum(map(len, real.values()))
-    equal = sum(len(set(mine.get(key, ())) & set(found)) for key, found in real.items())
-    in_order = sum(mine.get(key) == found for key, found in real.items())
-    say(
-        f"{case} free lists {STARTS[start]}: {blocks} blocks compared, {equal} equal, "
-        f"{len(got.free.pfn)} predicted; {len(real)} lists, {in_order} in the same order"
-    )
-    by_name = {(n.number, z.name): z for n in machine.nodes for z in n.zones}
-    figures = 0
-    for node, name, address in kernel.zones():
-        zone = by_name[node, name]
-        predicted_figures = {
-            "zone_start_pfn": zone.start_pfn,
-            "spanned_pages": zone.spanned,
-            "present_pages": zone.present,
-            "managed_pages": zone.managed,
-        }
-        assert {n: kernel.figure(address, n) for n in predicted_figures} == predicted_figures
-        figures += len(predicted_figures)
-    say(f"{case} zones {STARTS[start]}: {figures} figures compared, {figures} equal")
-    assert mine == real
 
 
 @pytest.mark.parametrize("case", cases(load_truth(), "kernel_cmdline.txt"))

@@ -39,6 +39,11 @@ class Reach:
 
 def mm_init(machine: Machine, reach: Reach) -> None:
     """Everything that memblock still pays for, and the hand-over."""
+    mem_init(machine, reach, cpus=before_mem_init(machine, reach))
+
+
+def before_mem_init(machine: Machine, reach: Reach) -> int:
+    """What comes before `mem_init`; the number of possible CPUs."""
     release, say = machine.kernel.release, machine.log.say
     setup_command_line(machine)
     cpus = possible_cpus(machine)
@@ -57,6 +62,11 @@ def mm_init(machine: Machine, reach: Reach) -> None:
     mem_debugging.kfence_alloc_pool(machine)
     mem_debugging.report_meminit(machine)
     mem_debugging.stack_depot_early_init(machine)
-    reach.swiotlb(Swiotlb.of(machine), len(cpus))
+    return len(cpus)
+
+
+def mem_init(machine: Machine, reach: Reach, *, cpus: int) -> None:
+    """``mem_init``: bounce buffers, and all that is left goes to the page allocator."""
+    reach.swiotlb(Swiotlb.of(machine), cpus)
     machine.handed_over = got = memblock_free_all(machine)
     mem_init_print_info(machine, got)
