@@ -7,11 +7,14 @@ of this folder is skipped, and the summary line says how many that were.
 import importlib.util
 import os
 import pathlib
+import shutil
 import sys
+import tempfile
 from types import ModuleType
 
 import pytest
 import recorded
+import unpacked
 
 from ttbr.mmu.image import Image
 from ttbr.recover.identify import with_registers
@@ -39,6 +42,13 @@ def load_truth() -> ModuleType | None:
         sys.modules["ttbr_truth"] = module
         spec.loader.exec_module(module)
     return sys.modules["ttbr_truth"]
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    if unpacked.FOLDER not in os.environ:
+        folder = tempfile.mkdtemp(prefix="ttbr-unpacked-")
+        os.environ[unpacked.FOLDER] = folder
+        config.add_cleanup(lambda: shutil.rmtree(folder, ignore_errors=True))
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:

@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from dataclasses import dataclass
 from types import ModuleType
 from typing import Any
+
+import numpy as np
+import unpacked
 
 from ttbr.memory.banked import BankedMemory, Piece
 from ttbr.mmu.image import Image
@@ -40,7 +44,13 @@ def cases(truth: ModuleType | None, needed: str) -> list[str]:
 
 
 def load(truth: ModuleType, case: str) -> Recorded:
-    """All RAM after boot, not copied, with the registers of the first CPU."""
-    memory = BankedMemory(Piece(base, len(data), data) for base, data in truth.ram(case).items())
+    """All RAM after boot, mapped, with the registers of the first CPU."""
+    memory = BankedMemory(_pieces(truth, case))
     registers = registers_in(json.loads(truth.text(case, "registers.json")), "registers.json")
     return Recorded(case, Image(memory, registers), truth.expected(case), truth)
+
+
+def _pieces(truth: ModuleType, case: str) -> Iterator[Piece]:
+    for base, file in unpacked.files(truth, case).items():
+        data = np.frombuffer(unpacked.mapped(file), np.uint8)
+        yield Piece(base, len(data), data)

@@ -5,20 +5,15 @@ import subprocess
 import sys
 
 import pytest
+import unpacked
 
 CASES = ("arm64-4k-48", "arm32-virt-lpae")
 
 
 @pytest.fixture(scope="module", params=CASES)
-def recording(request, truth, tmp_path_factory):
-    """(case, IMAGE): the RAM unpacked once, so that each command only maps it."""
-    folder = tmp_path_factory.mktemp("ram")
-    parts = []
-    for base, data in truth.ram(request.param).items():
-        file = folder / f"{base:x}.raw"
-        data.tofile(file)
-        parts.append(f"{file}@{base:#x}")
-    return request.param, ",".join(parts)
+def recording(request, truth):
+    """(case, IMAGE): the RAM unpacked, so that each command only maps it."""
+    return request.param, unpacked.spec(truth, request.param)
 
 
 def ttbr(*arguments):
