@@ -6,6 +6,7 @@ Ends with exit code 0 if nothing was found; a finding is printed, and its input 
 """
 
 import argparse
+import gzip
 import lzma
 import sys
 import tempfile
@@ -27,7 +28,10 @@ def seeds(target: str) -> Iterator[bytes]:
     """Good inputs of a target."""
     sys.path.insert(0, str(TESTS / "fixtures"))
     import guest_memory
+    import kallsyms_file
+    import linux_memory
     import make_dumps
+    from linear_memory import VA
     from ranges import avml, lime
 
     if target == "image":
@@ -49,6 +53,21 @@ def seeds(target: str) -> Iterator[bytes]:
     elif target == "registers":
         yield b'{"cpu0": {"TCR_EL1": "0x1", "TTBR1_EL1": "0x1"}}'
         yield guest_memory.listed(guest_memory.ARM).encode()
+    elif target == "kallsyms":
+        for word, new in ((4, False), (4, True), (8, False), (8, True)):
+            symbols = [(VA[word] + 16 * n, "T", f"sys_read{n}") for n in range(600)]
+            yield kallsyms_file.kallsyms(symbols, VA[word], kallsyms_file.Form(word, new))
+    elif target == "btf":
+        yield from (linux_memory.btf(word) for word in (4, 8))
+    elif target == "config":
+        packed = gzip.compress(b"# Linux/arm64 6.12.1 Kernel Configuration\nCONFIG_MMU=y\n")
+        yield b"IKCFG_ST" + packed + b"IKCFG_ED"
+    elif target in ("maple-tree", "lists", "layouts"):
+        for word in (4, 8):
+            for tree in (False, True):
+                small = linux_memory.small_linux(word, VA[word], (VA[word], VA[word]), tree)
+                types = linux_memory.btf(word, tree) if target == "lists" else b""
+                yield bytes(small.memory.data) + types
     else:
         yield guest_memory.tables()
         yield guest_memory.tables()[0x4000:]

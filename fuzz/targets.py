@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
+import linux_targets
 import ttbr
 from ttbr.boot.efi import read_firmware
 from ttbr.errors import TtbrError
@@ -173,6 +174,7 @@ TARGETS: dict[str, Callable[[bytes], None]] = {
     "registers": registers,
     "efi-map": efi_map,
     **{f"walk-{name}": walker(name) for name in REGISTERS},
+    **linux_targets.TARGETS,
 }
 
 

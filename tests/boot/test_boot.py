@@ -100,7 +100,7 @@ def test_a_kernel_that_does_not_fit() -> None:
         boot(here, made, qemu(here, made))
     ended = boot_until_failure(here, made, qemu(here, made))
     assert ended.stages == ["handoff"] and isinstance(ended.failure, KernelTooBig)
-    with pytest.raises(InputError, match="the device tree at .* does not fit into RAM"):
+    with pytest.raises(InputError, match=r"the device tree at .* does not fit into RAM"):
         boot_until_failure(here, made, custom(here, G + 2 * M, 2 * G))
 
 

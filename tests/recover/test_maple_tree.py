@@ -1,33 +1,16 @@
 """Maple trees written by hand, and trees that lead nowhere or back to themselves."""
 
 import struct
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
+from linear_memory import VA, Linear
 
-from ttbr.memory.banked import BankedMemory, Piece
 from ttbr.recover.maple_tree import ARANGE_64, LEAF_64, looks_like_root, read_trees
-from ttbr.recover.virtual_memory import NotMapped, VirtualMemory
+from ttbr.recover.virtual_memory import NotMapped
 
-PA, SIZE = 0x40000000, 0x4000
-VA = {4: 0xC0000000, 8: 0xFFFF000000000000}
+SIZE = 0x4000
 SLOTS = {8: {LEAF_64: 16, ARANGE_64: 10}, 4: {LEAF_64: 32, ARANGE_64: 21}}
-
-
-class Linear(VirtualMemory):
-    """One range of memory at one address."""
-
-    def __init__(self, word, content):
-        data = np.frombuffer(bytes(content), np.uint8)
-        memory = BankedMemory([Piece(PA, len(data), data)])
-        super().__init__(SimpleNamespace(memory=memory), word)
-
-    @property
-    def extents(self):
-        start = VA[self.word]
-        columns = ([start], [start + SIZE - 1], [PA])
-        return tuple(np.array(column, np.uint64) for column in columns)
 
 
 def write(content, word, at, values):

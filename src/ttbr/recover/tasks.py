@@ -52,7 +52,7 @@ def task_addresses(kernel: VirtualMemory, layouts: Layouts, init_task: int) -> l
     found: list[int] = []
     seen = {init_task}
     at = kernel.number(init_task + tasks)
-    while at is not None and at - tasks not in seen and len(found) < _MOST_TASKS:
+    while at is not None and at >= tasks and at - tasks not in seen and len(found) < _MOST_TASKS:
         leader = at - tasks
         seen.add(leader)
         found.append(leader)
@@ -71,7 +71,7 @@ def _threads(
         return []
     threads: list[int] = []
     at = kernel.number(group + head)
-    while at is not None and at != group + head and len(seen) < _MOST_TASKS:
+    while at is not None and at >= node and at != group + head and len(seen) < _MOST_TASKS:
         thread = at - node
         if thread in seen and thread != leader:
             break

@@ -20,6 +20,7 @@ FLAGS = {
 _VM_ALLOC, _VM_NO_GUARD = 2, 0x40
 _MOST_AREAS = 1 << 20
 _MOST_NODES = 1 << 10
+_LEAST_WORDS, _LONGEST = 12, 256  # words of a vm_struct that are read, bytes of one at most
 _NODE = 1 << 13  # bytes of a vmap_node at most
 
 
@@ -70,7 +71,12 @@ def find_vmalloc(
     words, there = kernel.words(np.unique(np.array(areas, np.uint64)), 8, word)
     vm = words[there, 7]
     start = words[there, 0]
-    rows, present = kernel.records(vm, 12 * word)
+    known = layouts.offset("vm_struct", "nr_pages")
+    if known is not None and known > _LONGEST:
+        return None
+    # Behind nr_pages follow phys_addr and caller, in all releases
+    size = max(_LEAST_WORDS * word, -(-(known or 0) // word) * word + 4 * 8)
+    rows, present = kernel.records(vm, size)
     rows, start = rows[present], start[present]
     fields = rows.view(f"<u{word}").astype(np.uint64)
     own = fields[:, 1] == start
@@ -78,7 +84,7 @@ def find_vmalloc(
     order = np.argsort(fields[:, 1])
     rows, fields = rows[order], fields[order]
     unknown: list[str] = []
-    pages, behind = _pages(layouts, rows, fields, word, page_size)
+    pages, behind = _pages(known, rows, fields, word, page_size)
     if behind is None:
         unknown.append("vm_struct.nr_pages")
         zero = np.zeros(len(rows), np.uint64)
@@ -96,9 +102,10 @@ def _list(kernel: VirtualMemory, head: int) -> list[int]:
     areas: list[int] = []
     seen = {head}
     at = kernel.number(head)
-    while at is not None and at not in seen and len(areas) < _MOST_AREAS:
+    behind = 5 * kernel.word  # where in a vmap_area its place in the list is
+    while at is not None and at >= behind and at not in seen and len(areas) < _MOST_AREAS:
         seen.add(at)
-        areas.append(at - 5 * kernel.word)
+        areas.append(at - behind)
         at = kernel.number(at)
     return areas
 
@@ -130,14 +137,13 @@ def _heads(kernel: VirtualMemory, nodes: int) -> list[int]:
 
 
 def _pages(
-    layouts: Layouts,
+    known: int | None,
     rows: NDArray[np.uint8],
     fields: NDArray[np.uint64],
     word: int,
     page_size: int,
 ) -> tuple[NDArray[np.uint64], int | None]:
     """nr_pages of each, and what follows it: with or without page_order before it."""
-    known = layouts.offset("vm_struct", "nr_pages")
     allocated = (fields[:, 3] & np.uint64(_VM_ALLOC | _VM_NO_GUARD)) == _VM_ALLOC
     for at in (5 * word, 5 * word + 4) if known is None else (known,):
         pages = rows[:, at : at + 4].copy().view("<u4")[:, 0].astype(np.uint64)
