@@ -53,7 +53,7 @@ class Vmalloc:
     def vmalloc(self, size: int, *, caller: str = "vmalloc") -> int:
         """Memory of `size` bytes that is contiguous only in virtual addresses; its address.
 
-        `OutOfMemory`, `NoAddressSpace` or `TtbrError` as the kernel fails, `InputError` for no size.
+        `OutOfMemory`, `NoAddressSpace` or `TtbrError` as the kernel fails, `InputError` for size 0.
         """
         return self.node_range(size, caller=caller)
 
