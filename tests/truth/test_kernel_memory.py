@@ -12,6 +12,7 @@ from ttbr.recover.kernel_memory import KernelMemory
 from ttbr.recover.memblock import LISTS
 from ttbr.recover.vmalloc import FLAGS
 from ttbr.run import run
+from ttbr.run.modules_area import module_alloc
 from ttbr.run.vmap_area import Vm
 
 # Counters that do not change while a guest does nothing but write its own files out.
@@ -244,3 +245,25 @@ def test_linear_addresses_and_vmap(machine, running, say):
     assert leaves(running.image(), made, size) == leaves(machine.image, start, size)
     compared += len(mapped)
     say(f"{machine.case}: kernel addresses, compared {compared}, equal {compared}")
+
+
+def test_modules_and_highmem_pages_go_where_they_went(machine, memory, running, say):
+    """The first module's area, and the first page that the lab's module kmapped."""
+    page, maps = machine.expected["page_size"], machine.expected["kernel_maps"]
+    region = running.space.bounds.modules
+    compared = 0
+    if not region.random:
+        first = next(
+            area
+            for area in recorded_areas(memory.vmalloc)
+            if area.flags & Vm.FLUSH_RESET_PERMS and area.addr >= region.near[0]
+        )
+        assert module_alloc(running.space, first.size - page) == first.addr
+        compared += 1
+    for row in (row for row in maps if row["kind"] == "kmap-high"):
+        va, pa = int(row["va"], 16), int(row["pa"], 16)
+        made = running.space.pkmap.kmap(pa // page)
+        assert made == va
+        assert leaves(running.image(), made, page) == leaves(machine.image, va, page)
+        compared += 1
+    say(f"{machine.case}: places of modules and of kmap, compared {compared}, equal {compared}")

@@ -1,6 +1,7 @@
 """The kernel's own address space at run time: all that maps something into it.
 
-``vmalloc``, ``io``, ``fixmap``, ``pkmap``, ``direct_map`` and ``memory`` write through one `map`.
+``vmalloc``, ``io`` (ioremap), ``memory`` (set_memory), ``fixmap``, ``pkmap``, ``kmap_local`` and
+``direct_map`` write through one `map`.
 """
 
 from __future__ import annotations
@@ -11,10 +12,13 @@ from ttbr.boot.machine import Machine
 from ttbr.run.cpu.flush import Flush
 from ttbr.run.direct_map import DirectMap
 from ttbr.run.events import RunLog
+from ttbr.run.fixmap import Fixmap
 from ttbr.run.ioremap import Ioremap
 from ttbr.run.kernel_bounds import kernel_bounds
 from ttbr.run.kernel_map import Arm64KernelMap, ArmKernelMap, KernelMap
 from ttbr.run.kernel_prot import arm64_prot, arm_prot
+from ttbr.run.kmap import Pkmap
+from ttbr.run.kmap_local import KmapLocal
 from ttbr.run.page_alloc import PageAllocator
 from ttbr.run.set_memory import SetMemory
 from ttbr.run.table_writes import TableWrites
@@ -59,6 +63,9 @@ class KernelSpace:
         self.vmalloc = Vmalloc(self)
         self.io = Ioremap(self)
         self.memory = SetMemory(self)
+        self.fixmap = Fixmap(self)
+        self.pkmap = Pkmap(self)
+        self.kmap_local = KmapLocal(self)
 
 
 def _huge(machine: Machine) -> bool:
