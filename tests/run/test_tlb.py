@@ -118,7 +118,7 @@ def test_a_block_that_is_held_in_pieces_goes_as_a_whole() -> None:
         assert cpu.translate(VA + offset + 4, Access.EL0_READ) == pa + offset + 4
     assert (len(cpu.tlb.main), len(cpu.tlb.data), cpu.tlb.reach()) == (3, 3, 192 * K)
     kernel.tlb.flush_page(user.context, VA)
-    assert not len(cpu.tlb.main) and not len(cpu.tlb.data) and not cpu.tlb.holders
+    assert not len(cpu.tlb.main) and not len(cpu.tlb.data) and not cpu.tlb.leaves
 
 
 def test_the_walk_cache_saves_reads_until_a_table_goes() -> None:

@@ -45,9 +45,9 @@ class TlbChecks:
         """Whether a TLB holds a translation from a descriptor between two physical addresses."""
         size = self._decoder().regime.format.entry_size
         return any(
-            place in cpu.tlb.holders
+            cpu.tlb.holds(place)
             for cpu in self.cpus
-            if cpu.tlb.holders
+            if cpu.tlb.leaves
             for place in range(first, last + 1, size)
         )
 
@@ -143,7 +143,7 @@ class TlbChecks:
         return [
             cached
             for cpu in self.cpus
-            for cached in cpu.tlb.holders.get(place, ())
+            for cached in cpu.tlb.holders(place)
             if self._usable(cached)
         ]
 

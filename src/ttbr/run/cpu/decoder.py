@@ -15,6 +15,8 @@ from ttbr.arch.regime import TranslationRegime
 
 BITS: Final = {access: 1 << number for number, access in enumerate(Access)}
 """A bit for each kind of access."""
+MOST_TABLES: Final = 1 << 16
+"""Table descriptors that are remembered by level."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +68,9 @@ class Decoder:
         else:
             self._supersection = fmt.layout(2, 1).by_name["supersection"].mask
         self._shapes: dict[tuple[int, int], _Shape] = {}
-        self._limits: dict[tuple[int, int], int] = {}
+        self._tables: dict[int, dict[int, tuple[int, int]]] = {
+            level.number: {} for level in regime.levels
+        }
         self._leaves: dict[tuple[int, int, int], Leaf] = {}
 
     def shape(self, desc: int, level: int) -> _Shape:
@@ -94,13 +98,18 @@ class Decoder:
         shape = self.shape(desc, level)
         return desc & shape.mask if shape.in_place else shape.layout.address(desc)
 
-    def limits(self, desc: int, level: int) -> int:
-        """What a table descriptor says about everything below it."""
-        key = (desc & ~self.shape(desc, level).mask, level)
-        found = self._limits.get(key)
-        if found is None:
-            found = int(self.regime.format.limits(np.array([desc], np.uint64), level)[0])
-            self._limits[key] = found
+    def table(self, desc: int, level: int) -> tuple[int, int] | None:
+        """Address and limits of the table that a descriptor names; None if it names none."""
+        known = self._tables[level]
+        found = known.get(desc)
+        if found is not None:
+            return found
+        if self.shape(desc, level).kind is not Kind.TABLE:
+            return None
+        limits = int(self.regime.format.limits(np.array([desc], np.uint64), level)[0])
+        if len(known) >= MOST_TABLES:
+            known.clear()
+        found = known[desc] = self.address(desc, level), limits
         return found
 
     def leaf(self, desc: int, level: int, limits: int) -> Leaf:

@@ -117,7 +117,7 @@ class TlbArray:
 
     def insert(self, va: int, cached: Cached) -> Cached | None:
         """Hold the part of a translation that ``va`` is in; the entry that had to go, if one."""
-        shift = self.chunk(cached.size)
+        shift = self._chunks.get(cached.size) or self.chunk(cached.size)
         page = va >> shift
         entries = self._sets[page % len(self._sets)]
         key = (page, shift, cached.tag)
@@ -227,8 +227,10 @@ class Tlb:
     main: TlbArray = field(init=False)
     last_tables: dict[tuple[int, int, int], LastTable] = field(default_factory=dict)
     """The walk cache, by (address >> shift, shift, ASID), the least recently used first."""
-    holders: dict[int, set[Cached]] = field(default_factory=dict)
-    """The translations that were read from a descriptor, by the descriptor's physical address."""
+    leaves: dict[int, list[Cached]] = field(default_factory=dict)
+    """The translations that are held, by the physical address of the leaf they were read from."""
+    _paths: dict[tuple[tuple[int, int], ...], int] = field(default_factory=dict)
+    _path_places: dict[int, int] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self.instruction = TlbArray(self.core.instruction)
@@ -256,11 +258,31 @@ class Tlb:
     def keep(self, va: int, cached: Cached, *, fetch: bool) -> None:
         """Hold a translation that was just walked for ``va``."""
         for place in cached.places:
-            self.holders.setdefault(place, set()).add(cached)
-        for place, _ in cached.tables:
-            self.holders.setdefault(place, set()).add(cached)
+            self.leaves.setdefault(place, []).append(cached)
+        tables = cached.tables
+        users = self._paths.get(tables, 0)
+        self._paths[tables] = users + 1
+        if not users:
+            for place, _ in tables:
+                self._path_places[place] = self._path_places.get(place, 0) + 1
         self._insert(self.main, va, cached)
         self._insert(self.instruction if fetch else self.data, va, cached)
+
+    def holds(self, place: int) -> bool:
+        """Whether a translation is held that was read from a descriptor, leaf or table."""
+        return place in self.leaves or place in self._path_places
+
+    def holders(self, place: int) -> list[Cached]:
+        """The translations that are held and were read from a descriptor."""
+        if place not in self._path_places:
+            return self.leaves.get(place, [])
+        found = {
+            cached: None
+            for array in self.arrays
+            for cached in array
+            if place in cached.places or any(at == place for at, _ in cached.tables)
+        }
+        return list(found)
 
     def last_table(self, key: tuple[int, int, int]) -> LastTable | None:
         """What the walk cache knows."""
@@ -342,12 +364,26 @@ class Tlb:
             cached.copies -= 1
             if cached.copies:
                 continue
-            places = [*cached.places, *(place for place, _ in cached.tables)]
-            for place in places:
-                known = self.holders[place]
-                known.discard(cached)
-                if not known:
-                    del self.holders[place]
+            for place in cached.places:
+                known = self.leaves[place]
+                if len(known) > 1:
+                    known.remove(cached)
+                else:
+                    del self.leaves[place]
+            self._forget_path(cached.tables)
+
+    def _forget_path(self, tables: tuple[tuple[int, int], ...]) -> None:
+        users = self._paths[tables] - 1
+        if users:
+            self._paths[tables] = users
+            return
+        del self._paths[tables]
+        for place, _ in tables:
+            users = self._path_places[place] - 1
+            if users:
+                self._path_places[place] = users
+            else:
+                del self._path_places[place]
 
     def _drop_tables(self, unwanted: Callable[[tuple[int, int, int]], bool]) -> None:
         for key in [key for key in self.last_tables if unwanted(key)]:

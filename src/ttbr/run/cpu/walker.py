@@ -85,15 +85,16 @@ class Walker:
                 text = f"the table at {table:#x} is outside memory"
                 return Fault(FaultKind.EXTERNAL, number, va, place, text)
             counts.reads += 1
-            kind = decoder.kind(desc, number)
-            if kind is Kind.TABLE:
-                limits |= decoder.limits(desc, number)
+            below = decoder.table(desc, number)
+            if below is not None:
+                table = below[0]
+                limits |= below[1]
                 tables = (*tables, (place, desc))
-                table = decoder.address(desc, number)
                 if table >> regime.output_bits:
                     text = f"the next table's address has more than {regime.output_bits} bits"
                     return Fault(FaultKind.ADDRESS_SIZE, number, va, place, text)
                 continue
+            kind = decoder.kind(desc, number)
             if kind not in (Kind.BLOCK, Kind.PAGE):
                 text = f"descriptor {desc:#x} is {kind.name.lower()}"
                 return Fault(FaultKind.TRANSLATION, number, va, place, text)
