@@ -32,6 +32,11 @@ def cpu_with(kernel, **shapes: TlbShape):
     return kernel.cpu
 
 
+def test_a_kernel_can_run_with_the_tlbs_of_another_core() -> None:
+    kernel = run(booted("arm64"), tlbs=TLBS["Neoverse-V1"])
+    assert kernel.cpu.tlb.core.main.entries == 2048
+
+
 def test_the_first_access_walks_and_the_next_hits(kernel) -> None:
     user = UserTables(kernel)
     kernel.cpus.switch_to(user.context)

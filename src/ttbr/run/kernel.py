@@ -12,6 +12,7 @@ from ttbr.errors import InputError
 from ttbr.kernel.kernel import Kernel
 from ttbr.memory.ram import Ram
 from ttbr.mmu.image import Image
+from ttbr.run.cpu.cores import CoreTlbs
 from ttbr.run.cpu.cpu import CpuState
 from ttbr.run.cpu.cpus import Cpus
 from ttbr.run.cpu.features import features
@@ -34,14 +35,17 @@ class RunningKernel:
     kernel's own addresses.
     """
 
-    def __init__(self, machine: Machine) -> None:
-        """`machine`: as the last stage of the boot left it; it belongs to the kernel from here."""
+    def __init__(self, machine: Machine, tlbs: CoreTlbs | None = None) -> None:
+        """`machine`: as the last stage of the boot left it; it belongs to the kernel from here.
+
+        `tlbs`: other ones than those of the machine's CPU.
+        """
         self.machine = machine
         machine.stage = RUNNING
         self.log = RunLog()
         self.pages = PageAllocator(machine, self.log)
         self.tables = TableWrites(machine.ram, self.entry_size)
-        self.cpus = Cpus(machine, self.tables, self.log)
+        self.cpus = Cpus(machine, self.tables, self.log, core=tlbs)
         self.space = KernelSpace(machine, self.pages, self.tables, self.log, self.cpus.flush)
         state = machine.arch_state
         if isinstance(state, Arm64) and features(state).kpti:
@@ -105,15 +109,16 @@ class RunningKernel:
         return self.machine.image()
 
 
-def run(boot: Boot) -> RunningKernel:
+def run(boot: Boot, *, tlbs: CoreTlbs | None = None) -> RunningKernel:
     """Run the kernel that was booted, on a machine of its own: ``boot`` stays as it is.
 
+    ``tlbs``: other ones than those of the machine's CPU; `ttbr.run.cpu.cores` has Arm's cores.
     `InputError` if the boot did not come to the end of its last stage.
     """
     if boot.machine.handed_over is None:
         why = f": {boot.failure}" if boot.failure is not None else ""
         raise InputError(f"the boot ended before the page allocator had its memory{why}")
-    return RunningKernel(_own(boot.machine))
+    return RunningKernel(_own(boot.machine), tlbs)
 
 
 def _own(machine: Machine) -> Machine:

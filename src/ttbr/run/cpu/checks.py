@@ -31,8 +31,11 @@ class TlbChecks:
     for changing sizes (FEAT_BBM).
     """
 
-    def __init__(self, ram: Ram, log: RunLog, asids: Asids, *, support: int = 0) -> None:
+    def __init__(
+        self, ram: Ram, log: RunLog, asids: Asids, entry_size: int, *, support: int = 0
+    ) -> None:
         self.ram = ram
+        self.entry_size = entry_size
         self.log = log
         self.asids = asids
         self.support = support
@@ -43,18 +46,18 @@ class TlbChecks:
 
     def held(self, first: int, last: int) -> bool:
         """Whether a TLB holds a translation from a descriptor between two physical addresses."""
-        size = self._decoder().regime.format.entry_size
-        return any(
-            cpu.tlb.holds(place)
-            for cpu in self.cpus
-            if cpu.tlb.leaves
-            for place in range(first, last + 1, size)
-        )
+        for cpu in self.cpus:
+            tlb = cpu.tlb
+            if tlb.leaves:
+                for place in range(first, last + 1, self.entry_size):
+                    if tlb.holds(place):
+                        return True
+        return False
 
     def changed(self, table: int, index: int, old: int, new: int) -> None:
         """A valid descriptor became another valid one."""
         decoder = self._decoder()
-        place = table + index * decoder.regime.format.entry_size
+        place = table + index * self.entry_size
         holder = next(iter(self._holders(place)), None)
         level = holder.level_of(place) if holder else self._level(decoder, table, old, new)
         if level is None:
@@ -66,7 +69,7 @@ class TlbChecks:
     def made(self, table: int, index: int, new: int) -> None:
         """An invalid descriptor became a valid one, and a TLB holds what was there before."""
         decoder = self._decoder()
-        place = table + index * decoder.regime.format.entry_size
+        place = table + index * self.entry_size
         for holder in self._holders(place):
             old, level = holder.expected(place), holder.level_of(place)
             reason = self._judge(decoder).needed(old, new, level)
@@ -97,9 +100,8 @@ class TlbChecks:
 
     def look_at_table(self, known: LastTable, half: Half, va: int, asid: int) -> None:
         """Compare what a walk cache says with the table descriptors in memory."""
-        size = half.decoder.regime.format.entry_size
         for number, (place, old) in enumerate(known.tables):
-            new = read_entry(self.ram, place, size)
+            new = read_entry(self.ram, place, self.entry_size)
             if new == old and known.root == half.root:
                 continue
             reason = "a walk cache led to the table that it named"
@@ -130,10 +132,9 @@ class TlbChecks:
 
     def _difference(self, cached: Cached, va: int) -> tuple[int, int, int, int]:
         """The first descriptor on the way to ``va`` that is not as it was read."""
-        size = cached.decoder.regime.format.entry_size
         way = [*cached.tables, (cached.place_of(va), cached.expected(cached.place_of(va)))]
         for place, old in way:
-            new = read_entry(self.ram, place, size)
+            new = read_entry(self.ram, place, self.entry_size)
             if new != old:
                 return place, old, new, cached.level_of(place)
         return cached.place, cached.desc, cached.desc, cached.level
@@ -141,10 +142,7 @@ class TlbChecks:
     def _holders(self, place: int) -> list[Cached]:
         """The translations that TLBs hold from a descriptor and that can still be used."""
         return [
-            cached
-            for cpu in self.cpus
-            for cached in cpu.tlb.holders(place)
-            if self._usable(cached)
+            cached for cpu in self.cpus for cached in cpu.tlb.holders(place) if self._usable(cached)
         ]
 
     def _usable(self, cached: Cached) -> bool:
@@ -167,7 +165,7 @@ class TlbChecks:
         by their type. Of arm's second-level tables only half of the page is the hardware's.
         """
         fmt = decoder.regime.format
-        if fmt.entry_size == 8:
+        if self.entry_size == 8:
             return fmt.last_level if old & new & 2 else fmt.last_level - 1
         if table in self.contexts or table in self.kernel_roots:
             return 1

@@ -85,7 +85,7 @@ class Cpus:
             support = 0
         else:
             raise InputError("the boot ended before its architecture was known")
-        self.checks = TlbChecks(machine.ram, log, self.asids, support=support)
+        self.checks = TlbChecks(machine.ram, log, self.asids, tables.entry_size, support=support)
         self.checks.kernel_roots.update(machine.roots.values())
         tables.watch = self.checks
         self.current = self._bring_up(0)

@@ -48,6 +48,7 @@ class Arm64Switch:
         self._config = kernel.config
         self._page = kernel.page_size
         self._reserved = ttbr(boot.machine.roots["reserved_pg_dir"], kernel.config)
+        self._idmap = ttbr(boot.pa("idmap_pg_dir"), kernel.config)
         self._one_isb = kernel.release.has("arm64_reserved_ttbr0_without_isb")
         self._pid_in_contextidr = kernel.config.enabled("PID_IN_CONTEXTIDR")
         self._saved: dict[int, int] = {}  # thread_info.ttbr0 of what runs, by CPU
@@ -65,7 +66,7 @@ class Arm64Switch:
         tcr |= (HD if features.dirty else 0) | (E0PD1 if features.e0pd else 0)
         cpu.write("TCR_EL1", tcr)
         if features.cnp:
-            cpu.write("TTBR1_EL1", cpu.registers["TTBR1_EL1"] | CNP)
+            self._replace_ttbr1(cpu, cpu.registers["TTBR1_EL1"] | CNP)
         cpu.write("TTBR0_EL1", self._reserved)
         cpu.pan = features.pan
         self._saved[cpu.number] = self._reserved
@@ -154,6 +155,23 @@ class Arm64Switch:
         kept = cpu.registers["TTBR1_EL1"] & ~ASID_MASK
         self._write(cpu, steps, "TTBR1_EL1", kept | asid << ASID_SHIFT, isb=True)
         self._write(cpu, steps, "TTBR0_EL1", value, isb=True)
+
+    def _replace_ttbr1(self, cpu: CpuState, value: int) -> None:
+        """cpu_replace_ttbr1(): from an identity map, with no table of the kernel in between.
+
+        T0SZ is that of the identity map meanwhile.
+        """
+        steps: list[str] = []
+        self._write(cpu, steps, "TTBR0_EL1", self._reserved, isb=True)
+        steps.append("tlbi vmalle1; dsb nsh; isb")
+        self._write(cpu, steps, "TTBR0_EL1", self._idmap, isb=True)
+        self._write(cpu, steps, "TTBR1_EL1", self._reserved, isb=True)
+        steps.append("tlbi vmalle1; dsb nsh; isb")
+        self._write(cpu, steps, "TTBR1_EL1", value, isb=True)
+        self._write(cpu, steps, "TTBR0_EL1", self._reserved, isb=True)  # cpu_uninstall_idmap()
+        steps.append("tlbi vmalle1; dsb nsh; isb")
+        cpu.tlb.invalidate_all()
+        self.log.add("switch", "cpu_replace_ttbr1", "; ".join(steps), cpu=cpu.number)
 
     def _enable_ttbr0(self, cpu: CpuState) -> None:
         saved = self._saved[cpu.number]
