@@ -8,6 +8,7 @@ from device_trees import blob, cells
 from ttbr.boot.board import Board
 from ttbr.boot.boot import Boot, boot, default_kernel
 from ttbr.boot.loader import qemu
+from ttbr.kernel.what_if import with_options
 
 BOARDS = {
     "arm64": {"cpu": "arm,cortex-a53"},
@@ -16,7 +17,10 @@ BOARDS = {
     "arm-smp": {"cpu": "arm,cortex-a7"},
     "arm": {"cpu": "arm,cortex-a15"},
     "arm-highmem": {"cpu": "arm,cortex-a15", "memory": ((G, 2 * G),)},
+    "arm-lpae": {"cpu": "arm,cortex-a15"},
 }
+OPTIONS = {"arm-lpae": {"ARM_LPAE": "y", "TRANSPARENT_HUGEPAGE": "y", "HUGETLB_PAGE": "y"}}
+"""What the kernel of a board has beside what the one that ships has."""
 
 
 @functools.cache
@@ -24,7 +28,7 @@ def booted(name: str) -> Boot:
     """A board with the kernel that ships for it, up to the hand-over."""
     tree = board_tree(**BOARDS[name])
     board = Board.from_dtb(blob(_numbered(tree) if name.endswith("-smp") else tree))
-    made = default_kernel(board)
+    made = with_options(default_kernel(board), OPTIONS.get(name, {}))
     return boot(board, made, qemu(board, made, 3 * M))
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from ttbr.boot.machine import HugePages
 from ttbr.boot.params import memparse
 from ttbr.boot.regions import Flags
 from ttbr.kernel.pageblock import PAGE_SHIFTS, max_page_order
@@ -38,25 +39,15 @@ def huge_page_sizes(machine: Machine) -> set[int]:
 
 
 @dataclass
-class _Size:
-    """struct hstate: how many pages of one size are wanted, in all and by node."""
-
-    bytes: int
-    pages: int = 0
-    by_node: dict[int, int] = field(default_factory=dict)
-    turn: int = 0
-
-
-@dataclass
 class _Parser:
     """The static variables between the parameters' handlers."""
 
     machine: Machine
     valid_sizes: set[int]
-    sizes: dict[int, _Size] = field(default_factory=dict)
-    parsed: _Size | None = None
+    sizes: dict[int, HugePages] = field(default_factory=dict)
+    parsed: HugePages | None = None
     valid: bool = True
-    default: _Size | None = None
+    default: HugePages | None = None
     pending: int = 0
     last: object = None
 
@@ -66,7 +57,7 @@ class _Parser:
     def add(self, size: int) -> None:
         """hugetlb_add_hstate()"""
         if size not in self.sizes:
-            self.parsed = self.sizes[size] = _Size(size)
+            self.parsed = self.sizes[size] = HugePages(size)
 
     def hugepagesz(self, text: str) -> None:
         self.valid = False
@@ -129,7 +120,7 @@ class _Parser:
             self.allocate(self.parsed)
         self.last = target
 
-    def allocate(self, size: _Size) -> None:
+    def allocate(self, size: HugePages) -> None:
         """hugetlb_hstate_alloc_pages() of a gigantic size; nothing for others."""
         kernel = self.machine.kernel
         if size.bytes // kernel.page_size < 2 << max_page_order(kernel):
@@ -157,14 +148,29 @@ class _Parser:
                 f"Only allocated {got} hugepages."
             )
 
-    def take(self, size: _Size, node: int) -> bool:
+    def take(self, size: HugePages, node: int) -> bool:
         """__alloc_bootmem_huge_page(): a node is only preferred."""
         memblock, page = self.machine.memblock, self.machine.kernel.page_size
         place = memblock.alloc_try_nid_raw(size.bytes, size.bytes, FUNCTION, nid=node)
         if place and self.machine.kernel.release.has("hugetlb_tail_pages_later"):
             rest = size.bytes - page
             memblock.reserved.set_flag(place + page, rest, Flags.RSRV_NOINIT, True)
+        if place:
+            size.places.append(place)
         return bool(place)
+
+    def default_size(self) -> None:
+        """What hugetlb_init() does later with ``hugepages=`` that no size was named for."""
+        if self.pending and self.default is None:
+            size = default_huge_page_size(self.machine)
+            found = self.sizes.setdefault(size, HugePages(size))
+            found.pages = self.pending
+
+
+def default_huge_page_size(machine: Machine) -> int:
+    """HPAGE_SIZE: bytes that a table of the last level maps."""
+    kernel = machine.kernel
+    return 2 << 20 if kernel.arch == "arm" else 1 << 2 * PAGE_SHIFTS[kernel.page_size] - 3
 
 
 def hugetlb_parameters(machine: Machine) -> None:
@@ -180,6 +186,8 @@ def hugetlb_parameters(machine: Machine) -> None:
     for name, value in machine.params.arguments:
         if name in handlers and value:
             handlers[name](value)
+    parser.default_size()
+    machine.hugepages = parser.sizes
 
 
 def _words(size: int) -> str:

@@ -32,6 +32,21 @@ class CmaArea:
     name: str
 
 
+@dataclass
+class HugePages:
+    """struct hstate: how many pages of ``bytes`` are wanted, in all and by node.
+
+    ``places``: physical addresses of those that memblock gave, which only gigantic ones need.
+    ``turn``: the node that is next.
+    """
+
+    bytes: int
+    pages: int = 0
+    by_node: dict[int, int] = field(default_factory=dict)
+    places: list[int] = field(default_factory=list)
+    turn: int = 0
+
+
 @dataclass(frozen=True, slots=True)
 class ReservedRegion:
     """A child of /reserved-memory that Linux keeps in its array (struct reserved_mem)."""
@@ -81,9 +96,10 @@ class Machine:
     architectural name, root tables (physical addresses) by symbol. ``dtb`` is the physical
     address of ``tree``, ``initrd`` (start, size) or None once it is dropped, ``elfcorehdr``
     likewise. ``crash_areas``: (start, size) of what crashkernel= got, ``kfence_pool`` of KFENCE's
-    pool. ``nodes`` are the memory nodes and their zones, ``sections`` those of sparse memory
-    (number → node), ``memmap_bytes`` the memory of all struct pages, ``section_arrays`` where
-    those of a section lie that has an array of its own; ``nr_kernel_pages`` and ``nr_all_pages``
+    pool. ``hugepages``: what the command line wants of huge pages, by size. ``nodes`` are the
+    memory nodes and their zones, ``sections`` those of sparse memory (number → node),
+    ``memmap_bytes`` the memory of all struct pages, ``section_arrays`` where those of a section
+    lie that has an array of its own; ``nr_kernel_pages`` and ``nr_all_pages``
     what free_area_init() counts for the sizes of hash tables, ``distances`` those of the tree
     between nodes. ``command_line`` is what the kernel parses, known after the tree was scanned.
     ``kaslr_offset`` and ``memstart`` are what was observed of arm64's KASLR (None: nothing).
@@ -122,6 +138,7 @@ class Machine:
     section_arrays: dict[int, int] = field(default_factory=dict)
     crash_areas: list[tuple[int, int]] = field(default_factory=list)
     kfence_pool: tuple[int, int] | None = None
+    hugepages: dict[int, HugePages] = field(default_factory=dict)
     page_offset: int | None = None
     markers: list[tuple[int, str]] = field(default_factory=list)
     symbols: dict[str, int] = field(default_factory=dict)

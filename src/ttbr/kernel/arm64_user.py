@@ -33,7 +33,7 @@ from ttbr.kernel.arm64_prot import (
     attr_index,
 )
 from ttbr.kernel.release import Release
-from ttbr.kernel.user_entries import FULL, move_bit
+from ttbr.kernel.user_entries import FULL, many, move_bit
 from ttbr.kernel.vm_flags import PROTECTION, Vm
 
 VALID = 1 << 0
@@ -101,6 +101,10 @@ class Arm64UserEntries:
     def make(self, pa: int, prot: int) -> int:
         """``pfn_pte``: the entry for the page at physical address ``pa``."""
         return self.output.encode(pa) | prot
+
+    def make_many(self, pas: NDArray[np.uint64], prot: int) -> NDArray[np.uint64]:
+        """`make` of many pages."""
+        return many(self.output.encode, pas) | np.uint64(prot)
 
     def address(self, entry: int) -> int:
         """Physical address of the page that a present entry names."""
@@ -180,6 +184,15 @@ class Arm64UserEntries:
     def cont(self, entry: int) -> int:
         """``pte_valid_cont``: valid, and one of a contiguous range."""
         return move_bit(entry, 52, 0) & entry
+
+    def with_access(self, old: int, wanted: int) -> int:
+        """``ptep_set_access_flags``: what ``old`` becomes if ``wanted`` says more of its use."""
+        more = wanted & (AF | WRITE | DIRTY)
+        return (old | more) & (FULL ^ RDONLY) | old & wanted & RDONLY
+
+    def same(self, one: int, other: int) -> bool:
+        """``pte_same``"""
+        return one == other
 
     def is_table(self, entry: int) -> bool:
         """Whether a present entry above the last level leads to a table."""

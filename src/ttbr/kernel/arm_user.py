@@ -89,6 +89,10 @@ class ArmUserEntries:
         """``pfn_pte``: the entry for the page at physical address ``pa``."""
         return pa | prot
 
+    def make_many(self, pas: NDArray[np.uint64], prot: int) -> NDArray[np.uint64]:
+        """`make` of many pages."""
+        return pas | np.uint64(prot)
+
     def address(self, entry: int) -> int:
         """Physical address of the page that a present entry names."""
         return entry & (ADDRESS_LPAE if self.lpae else ADDRESS_SHORT)
@@ -162,6 +166,14 @@ class ArmUserEntries:
     def cont(self, entry: int) -> int:
         """``pte_valid_cont``: valid, and one of a contiguous range."""
         return entry & 0
+
+    def with_access(self, old: int, wanted: int) -> int:
+        """``ptep_set_access_flags``: what ``old`` becomes if ``wanted`` says more of its use."""
+        return wanted
+
+    def same(self, one: int, other: int) -> bool:
+        """``pte_same``: nG comes with storing alone, and does not count with LPAE."""
+        return not (one ^ other) & (FULL ^ NG if self.lpae else FULL)
 
     def is_table(self, entry: int) -> bool:
         """Whether a present entry above the last level leads to a table."""

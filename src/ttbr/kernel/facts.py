@@ -55,6 +55,8 @@ SYMBOLS: tuple[str, ...] = (
     *("setup_command_line", "print_unknown_bootoptions", "pcpu_build_alloc_info", "pcpu_fc_alloc"),
     *("pcpu_fc_free", "pcpu_free_alloc_info", "pcpu_alloc_alloc_info", "swiotlb_memblock_alloc"),
     *("alloc_node_page_ext", "free_memmap", "free_unused_memmap"),
+    # What user space sees of the image: the page of zeros, the vDSO and its data.
+    *("empty_zero_page", "vdso_start", "vdso_end", "vdso_data_store"),
     # What the command line may hold (`ttbr.kernel.parameters`).
     *(parameter.symbol for parameter in parameters()),
     # Functions whose sizes tell what was put into them (`Kernel.inlined`), and their neighbours.
@@ -146,6 +148,7 @@ OPTIONS: tuple[str, ...] = (
     *("ARM64_SW_TTBR0_PAN", "ARM64_PAN", "ARM64_TAGGED_ADDR_ABI", "SLUB", "SLAB", "SLUB_TINY"),
     *("SLAB_FREELIST_RANDOM", "SLUB_CPU_PARTIAL", "MEM_SOFT_DIRTY", "READ_ONLY_THP_FOR_FS"),
     *("ARM64_TLB_RANGE", "ARM64_ERRATUM_1024718", "PID_IN_CONTEXTIDR", "ARM_ERRATA_720789"),
+    *("ARM64_EPAN", "LSM_MMAP_MIN_ADDR", "VDSO"),
     # Early consoles, whose registers the fixmap maps.
     *("SERIAL_AMBA_PL011_CONSOLE", "SERIAL_8250_CONSOLE", "SERIAL_8250_BCM2835AUX"),
     *("SERIAL_8250_OMAP", "SERIAL_8250_MT6577", "SERIAL_8250_UNIPHIER", "SERIAL_MESON_CONSOLE"),

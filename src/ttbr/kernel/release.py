@@ -371,6 +371,25 @@ _ARM: dict[str, Behaviour] = {
     ),
 }
 
+_USER_SPACE = {
+    "anon_large_folios": Behaviour(
+        "anonymous memory can have huge pages of sizes below a PMD's, each with its own setting",
+        "mm/memory.c: alloc_anon_folio",
+        since=(6, 8),
+    ),
+    "anon_mappings_huge_aligned": Behaviour(
+        "a mapping of anonymous memory that is a multiple of a PMD's size begins where one does",
+        "mm/mmap.c: __get_unmapped_area",
+        since=(6, 7),
+    ),
+    "mprotect_restores_write": Behaviour(
+        "mprotect() makes clean pages and huge ones writable at once where no fault is needed; "
+        "before, only dirty small ones",
+        "mm/mprotect.c: can_change_pte_writable; mm/huge_memory.c: change_huge_pmd",
+        since=(6, 2),
+    ),
+}
+
 _ENTRIES = {
     "arm64_present_invalid_is_ng": Behaviour(
         "entries that are present for Linux but not valid have bit 11 (nG) set, before: bit 58",
@@ -490,6 +509,7 @@ BEHAVIOURS: Mapping[str, Behaviour] = MappingProxyType(
     | _ARM64
     | _ARM64_TLB
     | _ARM
+    | _USER_SPACE
     | _ENTRIES
     | _START_KERNEL
     | _PAGE_ALLOC

@@ -35,7 +35,9 @@ class UserEntries(Protocol):
     `mkhuge` alone. A question's answer is not 0 for yes.
     """
 
-    page_shift: int
+    @property
+    def page_shift(self) -> int:
+        """log2 of a page."""
 
     def page_prot(self, flags: Vm) -> int:
         """``vm_get_page_prot``: the protection of an area, an entry without address."""
@@ -45,6 +47,9 @@ class UserEntries(Protocol):
 
     def make(self, pa: int, prot: int) -> int:
         """``pfn_pte``: the entry for the page at physical address ``pa``."""
+
+    def make_many(self, pas: NDArray[np.uint64], prot: int) -> NDArray[np.uint64]:
+        """`make` of many pages."""
 
     def address(self, entry: int) -> int:
         """Physical address of the page that a present entry names."""
@@ -99,6 +104,12 @@ class UserEntries(Protocol):
 
     def cont(self, entry: int) -> int:
         """``pte_valid_cont``: valid, and one of a contiguous range."""
+
+    def with_access(self, old: int, wanted: int) -> int:
+        """``ptep_set_access_flags``: what ``old`` becomes if ``wanted`` says more of its use."""
+
+    def same(self, one: int, other: int) -> bool:
+        """``pte_same``"""
 
     def is_table(self, entry: int) -> bool:
         """Whether a present entry above the last level leads to a table."""

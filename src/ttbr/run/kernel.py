@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import copy
+from functools import cached_property
+from typing import TYPE_CHECKING
 
 from ttbr.boot.arm.state import ArmBoot
 from ttbr.boot.arm64.state import Arm64
@@ -20,8 +22,14 @@ from ttbr.run.cpu.flush import Flush
 from ttbr.run.events import RunLog
 from ttbr.run.kernel_space import KernelSpace
 from ttbr.run.kpti_ng import kpti_install_ng_mappings
+from ttbr.run.mm.processes import INIT, Processes
 from ttbr.run.page_alloc import PageAllocator
 from ttbr.run.table_writes import TableWrites
+
+if TYPE_CHECKING:
+    from ttbr.run.mm.exec import Program
+    from ttbr.run.mm.process import Process
+    from ttbr.run.mm.user_layout import Placement
 
 RUNNING = "running"
 """The stage that images of a running kernel carry."""
@@ -32,7 +40,8 @@ class RunningKernel:
 
     ``pages``: the page allocator. ``tables``: how table entries are written. ``cpus``: the CPUs,
     of which `cpu` is the one that runs. ``log``: what happened since the boot. ``space``: the
-    kernel's own addresses.
+    kernel's own addresses. ``user``: processes and what they share, from the first time that it is
+    asked for.
     """
 
     def __init__(self, machine: Machine, tlbs: CoreTlbs | None = None) -> None:
@@ -60,6 +69,28 @@ class RunningKernel:
     def tlb(self) -> Flush:
         """TLB maintenance, which reaches all CPUs."""
         return self.cpus.flush
+
+    @cached_property
+    def user(self) -> Processes:
+        """User space: the processes and the files that they map."""
+        return Processes(self)
+
+    @property
+    def processes(self) -> dict[int, Process]:
+        """The processes that there are, by number."""
+        return self.user.all
+
+    def spawn(
+        self,
+        program: Program | None = None,
+        *,
+        name: str = INIT,
+        pid: int | None = None,
+        placement: Placement | None = None,
+        seed: int | None = None,
+    ) -> Process:
+        """A new process that runs a program, see `Processes.spawn`."""
+        return self.user.spawn(program, name=name, pid=pid, placement=placement, seed=seed)
 
     @property
     def kernel(self) -> Kernel:

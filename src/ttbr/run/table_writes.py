@@ -66,16 +66,35 @@ class TableWrites:
             if self.watch.held(place, place):
                 self.watch.made(table, index, new)
 
+    def get_many(self, table: int, index: int, count: int) -> NDArray[np.uint64]:
+        """The ``count`` descriptors from ``index`` on."""
+        size = self.entry_size
+        raw = self._writer.ram.read(table + index * size, count * size)
+        return np.frombuffer(raw, f"<u{size}").astype(np.uint64)
+
     def fill(self, table: int, index: int, first: int, step: int, count: int) -> None:
         """Store ``count`` descriptors: ``first``, ``first + step``, …"""
         if count <= 0:
             return
-        old = self._words(table, index, count)
+        old = self.get_many(table, index, count)
         self._writer.fill(table, index, first, step, count)
-        new = self._words(table, index, count)
+        self._tell(table, index, old, self.get_many(table, index, count))
+
+    def store(self, table: int, index: int, values: NDArray[np.uint64]) -> None:
+        """Store any descriptors from ``index`` on."""
+        if not len(values):
+            return
+        old = self.get_many(table, index, len(values))
+        self._writer.ram.write_words(table + index * self.entry_size, values, self.entry_size)
+        self._tell(table, index, old, values)
+
+    def _tell(
+        self, table: int, index: int, old: NDArray[np.uint64], new: NDArray[np.uint64]
+    ) -> None:
+        """Count and tell of what became of descriptors from ``index`` on."""
         valid = np.uint64(self._valid)
-        was, now, same = old & valid != 0, new & valid != 0, old == new
-        changed = was & ~same
+        was, now = old & valid != 0, new & valid != 0
+        changed = was & (old != new)
         if changed.any():
             self.changes += 1
         if self.watch is None:
@@ -86,7 +105,7 @@ class TableWrites:
         if not fresh:
             return
         place = table + index * self.entry_size
-        if self.watch.held(place, place + (count - 1) * self.entry_size):
+        if self.watch.held(place, place + (len(new) - 1) * self.entry_size):
             for at in fresh:
                 self.watch.made(table, index + at, int(new[at]))
 
@@ -96,8 +115,3 @@ class TableWrites:
             self.set(table, index, 0)
         else:
             self.fill(table, index, 0, 0, count)
-
-    def _words(self, table: int, index: int, count: int) -> NDArray[np.uint64]:
-        size = self.entry_size
-        raw = self._writer.ram.read(table + index * size, count * size)
-        return np.frombuffer(raw, f"<u{size}").astype(np.uint64)

@@ -40,7 +40,7 @@ def paging_init(boot: ArmBoot) -> None:
     devicemaps_init(boot)
     kmap_init(boot)
     # tcm_init() maps nothing on ARMv7-A, whose cores have no tightly coupled memory.
-    boot.mapper.early_alloc(PAGE_SIZE)  # the zero page
+    boot.zero_page = boot.mapper.early_alloc(PAGE_SIZE)
 
 
 def prepare_page_table(boot: ArmBoot) -> None:

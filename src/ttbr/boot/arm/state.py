@@ -43,7 +43,7 @@ class ArmBoot:
 
     `kernel_sec_start` and `kernel_sec_end` bound the sections that head.S mapped for the image
     (physical); `dram_barrier` is the megabyte that omap_reserve stole, `crash_area` the (address,
-    bytes) that crashkernel= got.
+    bytes) that crashkernel= got, `zero_page` the page of zeros that user space reads.
     """
 
     machine: Machine
@@ -59,6 +59,7 @@ class ArmBoot:
     mem_types: Mapping[str, MemType] = field(default_factory=dict)
     dram_barrier: int | None = None
     crash_area: tuple[int, int] | None = None
+    zero_page: int = 0
 
     @property
     def config(self) -> Config:

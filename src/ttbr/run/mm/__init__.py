@@ -1,0 +1,1 @@
+"""Processes: their address spaces, tables and faults."""
