@@ -131,6 +131,15 @@ def test_an_image_that_claims_very_many_ranges_is_drawn_in_bounded_time():
     assert [box.name for box in physical_boxes(found)] == ["reserved"]
 
 
+def test_addresses_may_reach_the_end_of_all():
+    last = (1 << 64) - 1
+    found = [Range("ram", 1 << 63, last, "RAM"), Range("content", last, 1 << 70, "kernel")]
+    assert [(box.name, box.last) for box in physical_boxes(found)] == [
+        ("RAM", last - 1),
+        ("kernel", last),
+    ]
+
+
 BOXES = [Box(0, 0xFFF, "kernel text", ("mapped 4 KiB",), "DMA"), Box(0x1000, 0x7FFFFFFF, "RAM")]
 
 

@@ -1,7 +1,9 @@
 """The two address maps of a machine as boxes: the kernel's virtual space, and physical memory."""
 
+from bisect import bisect_left
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -51,11 +53,11 @@ def physical_boxes(ranges: Iterable[Range], free: Coverage | None = None) -> lis
     edges = {first, end}
     for found in layers.values():
         edges |= {min(max(edge, first), end) for r in found for edge in (r.start, r.last + 1)}
-    atoms = np.array(sorted(edges), np.uint64)
+    atoms = sorted(edges)
     owners = {name: _innermost(atoms, found) for name, found in layers.items()}
     nodes = {zone.what.partition(" ")[0] for zone in layers.get("zone", [])}
     boxes: list[Box] = []
-    for at, (start, after) in enumerate(zip(atoms[:-1].tolist(), atoms[1:].tolist(), strict=True)):
+    for at, (start, after) in enumerate(pairwise(atoms)):
         inside = {
             layer: found[owners[layer][at]]
             for layer, found in layers.items()
@@ -119,16 +121,13 @@ def _named(inside: dict[str, Range], many_nodes: bool) -> tuple[str, str]:
     return RESERVED if "reserved" in inside else RAM, zone
 
 
-def _innermost(atoms: NDArray[np.uint64], ranges: Sequence[Range]) -> NDArray[np.intp]:
+def _innermost(atoms: Sequence[int], ranges: Sequence[Range]) -> NDArray[np.intp]:
     """For each stretch between two atoms the smallest range that it lies in, or −1."""
     owner = np.full(len(atoms) - 1, -1, np.intp)
-    first, end = int(atoms[0]), int(atoms[-1])
     by_size = sorted(range(len(ranges)), key=lambda k: ranges[k].start - ranges[k].last)
     for number in by_size:
-        start = min(max(ranges[number].start, first), end)
-        after = min(max(ranges[number].last + 1, first), end)
-        low, high = np.searchsorted(atoms, np.array([start, after], np.uint64))
-        owner[low:high] = number
+        low = bisect_left(atoms, ranges[number].start)
+        owner[low : bisect_left(atoms, ranges[number].last + 1)] = number
     return owner
 
 

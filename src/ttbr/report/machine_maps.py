@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from ttbr.arch.regime import MissingRegister
 from ttbr.boot.boot import Boot
-from ttbr.errors import InputError
+from ttbr.errors import InputError, TtbrError
 from ttbr.mmu.mappings import Mappings
 from ttbr.mmu.regions import Region, kernel_mappings, regions
 from ttbr.recover.kernel_memory import KernelMemory
@@ -72,12 +72,18 @@ def maps_of_image(linux: Linux) -> MachineMaps:
     if linux.image_range is not None:
         marks = {at: f"kernel {name}" for at, name in zip(linux.image_range, ENDS, strict=True)}
     memory, free = KernelMemory(linux), None
-    blocks = memory.free_blocks
+    ranges = list(_tables(mappings))
+    try:
+        ranges += physical.of_image(memory)
+        blocks = memory.free_blocks
+    except TtbrError as error:
+        notes.append(f"physical memory: {error}")
+        blocks = None
+        ranges += (Range("ram", bank.base, bank.end - 1, "RAM") for bank in image.memory.banks)
     if blocks is None:
         notes.append("which memory is free: the free lists were not found")
     else:
         free = _free(blocks.pfn, blocks.order, linux.page_size)
-    ranges = [*physical.of_image(memory), *_tables(mappings)]
     boxes = physical_boxes(ranges, free)
     bits = 64 if image.arch == "arm64" else 32
     return MachineMaps(bits, regions(image, mappings), marks, boxes, tuple(notes))
