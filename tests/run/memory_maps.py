@@ -28,6 +28,7 @@ def made_up(
     release: str,
     page_shift: int = 12,
     va_bits: int = 48,
+    args: str = "",
     **options: str,
 ) -> Boot:
     """An arm64 kernel that nobody built, on banks (base, size, node)."""
@@ -42,7 +43,8 @@ def made_up(
     ]
     reach = pairs((0, 0), (DMA_END, 0))[:24]  # device, CPU and size, of two cells each
     soc = {"#address-cells": cells(2), "#size-cells": cells(2), "ranges": b"", "dma-ranges": reach}
-    board = Board.from_dtb(blob(board_tree(("soc", soc, []), *nodes, memory=())))
+    chosen = {"bootargs": args.encode() + b"\0"}
+    board = Board.from_dtb(blob(board_tree(("soc", soc, []), *nodes, memory=(), chosen=chosen)))
     made = arm64_kernel(release, page_shift, va_bits, **(COMMON | options))
     base = banks[0][0]
     return boot(board, made, custom(board, base + 2 * M, base + 64 * M), cpu=PLAIN)

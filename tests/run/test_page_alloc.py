@@ -10,6 +10,7 @@ from memory_maps import ALL, mapped
 from page_invariants import check, contents, free_blocks
 
 from ttbr.boot.free_area import CMA, HIGHATOMIC, MOVABLE, RECLAIMABLE, UNMOVABLE
+from ttbr.errors import InputError
 from ttbr.run import Gfp, OutOfMemory, run
 from ttbr.run.gfp import (
     GFP_ATOMIC,
@@ -64,13 +65,13 @@ def test_what_is_wrong_is_refused() -> None:
     pages = run(mapped("arm64-small")).pages
     pfn = pages.alloc_pages(2)
     for wrong, order in ((pfn, 1), (pfn + 1, 0), (pfn + 4096, 2), (1 << 60, 0)):
-        with pytest.raises(ValueError, match="is no allocation of order"):
+        with pytest.raises(InputError, match="is no allocation of order"):
             pages.free_pages(wrong, order)
-    with pytest.raises(ValueError, match="no order 11"):
+    with pytest.raises(InputError, match="no order 11"):
         pages.alloc_pages(11)
-    with pytest.raises(ValueError, match="no node 5"):
+    with pytest.raises(InputError, match="no node 5"):
         pages.alloc_pages(0, node=5)
-    with pytest.raises(ValueError, match="not all"):
+    with pytest.raises(InputError, match="not all"):
         pages.free_bulk(np.array([pfn], np.uint64))
     for outside in (0, 1 << 60):
         with pytest.raises(ValueError, match="is no memory"):

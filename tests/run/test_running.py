@@ -67,7 +67,7 @@ def test_references_keep_a_page(kernel) -> None:
     assert frames.put_page(pfn) and frames.refcount(pfn) == 0
     with pytest.raises(ValueError, match="not allocated"):
         frames.put_page(pfn)
-    with pytest.raises(ValueError, match="no allocation of order 0"):
+    with pytest.raises(InputError, match="no allocation of order 0"):
         kernel.pages.free_pages(pfn, 0)
 
 

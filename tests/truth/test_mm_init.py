@@ -6,7 +6,6 @@ Twice: from what the recording had reserved by then, and from the model's own pr
 from __future__ import annotations
 
 import functools
-import re
 from collections.abc import Callable
 from types import ModuleType
 
@@ -21,7 +20,7 @@ from memory_log import (
     until_hand_over,
 )
 from recorded import cases
-from running import about_ram, protections, zone_figures, zones
+from running import about_ram, zones
 
 from conftest import load_truth
 from ttbr.boot.boot import STAGES
@@ -109,38 +108,6 @@ def test_managed_pages_when_the_kernel_is_up(
     equal = sum(mine.get(z, {}).get(k) == v for z, row in real.items() for k, v in row.items())
     say(f"{case} zoneinfo: {count} figures compared, {equal} equal")
     assert mine == real
-
-
-@pytest.mark.parametrize("case", RUNNING)
-def test_zones_of_the_running_kernel(
-    truth: ModuleType, case: str, say: Callable[[str], None]
-) -> None:
-    """Watermarks, what is kept from whom, and contiguous areas, as in /proc/zoneinfo."""
-    from ttbr.run import run
-
-    pages = run(predicted(truth, case)).pages
-    if case in cases(truth, "sys.mm"):
-        huge = re.search(r"transparent_hugepage/enabled: .*\[(\w+)\]", truth.text(case, "sys.mm"))
-        if huge and huge[1] != "never":
-            pages.start_khugepaged()  # as the recorded user space did
-    text = truth.text(case, "zoneinfo.txt")
-    real = zone_figures(text, "min|low|high|managed|cma|spanned|present")
-    mine = {
-        (zone.node, zone.name): {
-            **dict(zip(("min", "low", "high"), zone.marks, strict=True)),
-            "spanned": zone.spanned,
-            "present": zone.present,
-            "managed": zone.managed,
-            "cma": zone.cma,
-        }
-        for zone in pages.zones
-    }
-    kept = {(zone.node, zone.name): zone.reserve for zone in pages.zones}
-    count = sum(map(len, real.values()))
-    equal = sum(mine.get(z, {}).get(k) == v for z, row in real.items() for k, v in row.items())
-    say(f"{case} running zones: {count} figures compared, {equal} equal")
-    assert mine == real
-    assert kept == protections(text)
 
 
 @pytest.mark.parametrize("case", RUNNING)

@@ -495,6 +495,17 @@ _PAGE_ALLOC = {
         since=(6, 13),
         stable=MappingProxyType({(6, 12): 24}),
     ),
+    "slab_order_by_waste": Behaviour(
+        "the order of slabs starts from the number of objects that is wanted, and accepts ever "
+        "more waste; before, fewer objects were accepted before half a slab was wasted",
+        "mm/slub.c: calculate_order",
+        since=(6, 7),
+    ),
+    "arm64_small_kmalloc": Behaviour(
+        "kmalloc() has objects of 8 bytes and more; before, of 128",
+        "arch/arm64/include/asm/cache.h: ARCH_KMALLOC_MINALIGN",
+        since=(6, 5),
+    ),
     "movable_zone_is_not_lowmem": Behaviour(
         "the movable zone counts like highmem for watermarks: it has no share in min_free_kbytes",
         "mm/page_alloc.c: __setup_per_zone_wmarks",

@@ -6,13 +6,12 @@ include/linux/mm.h (lowmem_page_address).
 
 from __future__ import annotations
 
-from ttbr.boot.arm.state import ArmBoot
 from ttbr.boot.arm64.options import can_set_direct_map as page_granular
 from ttbr.boot.arm64.options import rodata
-from ttbr.boot.arm64.state import Arm64
 from ttbr.boot.machine import Machine
 from ttbr.run.kernel_map import KernelMap
 from ttbr.run.kernel_prot import KernelProt
+from ttbr.run.page_addresses import PageAddresses
 
 
 class DirectMap:
@@ -22,15 +21,11 @@ class DirectMap:
         self._machine = machine
         self._map = kernel_map
         self._prot = prot
+        self._addresses = PageAddresses(machine)
 
     def page_address(self, pfn: int) -> int | None:
         """lowmem_page_address: the frame's linear address; None for highmem."""
-        state = self._machine.arch_state
-        phys = pfn * self._map.page_size
-        if isinstance(state, Arm64):
-            return state.phys_to_virt(phys)
-        assert isinstance(state, ArmBoot)
-        return state.virtual(phys) if phys < state.lowmem.limit else None
+        return self._addresses.page_address(pfn)
 
     @property
     def can_change(self) -> bool:

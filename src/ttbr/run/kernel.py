@@ -20,9 +20,12 @@ from ttbr.run.cpu.cpus import Cpus
 from ttbr.run.cpu.features import features
 from ttbr.run.cpu.flush import Flush
 from ttbr.run.events import RunLog
+from ttbr.run.gfp import GFP_KERNEL, Gfp
 from ttbr.run.kernel_space import KernelSpace
+from ttbr.run.kmalloc import Kmalloc
 from ttbr.run.kpti_ng import kpti_install_ng_mappings
 from ttbr.run.mm.processes import INIT, Processes
+from ttbr.run.page_addresses import PageAddresses
 from ttbr.run.page_alloc import PageAllocator
 from ttbr.run.table_writes import TableWrites
 
@@ -40,8 +43,8 @@ class RunningKernel:
 
     ``pages``: the page allocator. ``tables``: how table entries are written. ``cpus``: the CPUs,
     of which `cpu` is the one that runs. ``log``: what happened since the boot. ``space``: the
-    kernel's own addresses. ``user``: processes and what they share, from the first time that it is
-    asked for.
+    kernel's own addresses. ``addresses``: those of page frames. ``slabs``: objects by size.
+    ``user``: processes and what they share, from the first time that it is asked for.
     """
 
     def __init__(self, machine: Machine, tlbs: CoreTlbs | None = None) -> None:
@@ -53,6 +56,8 @@ class RunningKernel:
         machine.stage = RUNNING
         self.log = RunLog()
         self.pages = PageAllocator(machine, self.log)
+        self.addresses = PageAddresses(machine)
+        self.slabs = Kmalloc(machine, self.pages)
         self.tables = TableWrites(machine.ram, self.entry_size)
         self.cpus = Cpus(machine, self.tables, self.log, core=tlbs)
         self.space = KernelSpace(machine, self.pages, self.tables, self.log, self.cpus.flush)
@@ -117,6 +122,14 @@ class RunningKernel:
         """Bytes of a descriptor: 4 with short descriptors, else 8."""
         short = self.arch == "arm" and not self.kernel.config.enabled("ARM_LPAE")
         return 4 if short else 8
+
+    def kmalloc(self, size: int, gfp: Gfp = GFP_KERNEL) -> int:
+        """Kernel memory of ``size`` bytes in the linear map; its address."""
+        return self.slabs.kmalloc(size, gfp)
+
+    def kfree(self, address: int) -> None:
+        """Free what kmalloc gave."""
+        self.slabs.kfree(address)
 
     def vmalloc(self, size: int) -> int:
         """Kernel memory of ``size`` bytes, contiguous in virtual addresses only; its address."""

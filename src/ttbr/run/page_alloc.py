@@ -20,6 +20,7 @@ from ttbr.boot.possible_cpus import possible_cpus
 from ttbr.boot.when_up import CONTIGUOUS, INIT, INITRD
 from ttbr.boot.zonelists import fallback_orders, mobility_grouping
 from ttbr.boot.zones import DMA32, NORMAL
+from ttbr.errors import InputError
 from ttbr.run import highatomic, watermarks
 from ttbr.run.alloc_flags import (
     CMA_ALLOWED,
@@ -151,10 +152,10 @@ class PageAllocator:
         """``alloc_pages``: the first frame of a block of 2^order pages, with one reference.
 
         ``node``: where to look first; None for the boot CPU's. `OutOfMemory` if no zone has it,
-        which changes nothing; ValueError for an order that there is not.
+        which changes nothing; `InputError` for an order that there is not.
         """
         if not 0 <= order <= self.max_order:
-            raise ValueError(f"no order {order}: the largest is {self.max_order}")
+            raise InputError(f"no order {order}: the largest is {self.max_order}")
         flags = int(gfp)
         kind, highest = self._kind(flags), gfp_zone(flags, self.zone_names)
         for zone, alloc_flags in self._attempts(order, flags, node):
@@ -174,10 +175,10 @@ class PageAllocator:
     def free_pages(self, pfn: int, order: int) -> None:
         """``__free_pages``: drop a reference to an allocation; the last one frees its pages.
 
-        ValueError if ``pfn`` is not the first frame of an allocation of that order.
+        `InputError` if ``pfn`` is not the first frame of an allocation of that order.
         """
         if self.frames.refcount(pfn) <= 0 or self.frames.order(pfn) != order:
-            raise ValueError(f"page frame {pfn:#x} is no allocation of order {order}")
+            raise InputError(f"page frame {pfn:#x} is no allocation of order {order}")
         self.frames.put_page(pfn)
 
     def alloc_bulk(
@@ -217,11 +218,11 @@ class PageAllocator:
     def free_bulk(self, pfns: NDArray[np.uint64]) -> None:
         """Drop the reference to each of many single pages, in the order that they come in.
 
-        ValueError, and none freed, if one of them is not allocated as a single page.
+        `InputError`, and none freed, if one of them is not allocated as a single page.
         """
         counts = self.frames.refcounts(pfns)
         if not (counts > 0).all() or self.frames.orders(pfns).any():
-            raise ValueError("not all of these page frames are single pages that are allocated")
+            raise InputError("not all of these page frames are single pages that are allocated")
         if (counts > 1).any() or len(np.unique(pfns)) != len(pfns):
             for pfn in pfns.tolist():
                 self.free_pages(pfn, 0)
@@ -259,7 +260,7 @@ class PageAllocator:
         key = home, gfp_zone(gfp, self.zone_names), alone
         if key not in self._zonelists:
             if home not in self._orders:
-                raise ValueError(f"there is no node {home}")
+                raise InputError(f"there is no node {home}")
             nodes = [home] if alone else self._orders[home]
             self._zonelists[key] = tuple(
                 zone

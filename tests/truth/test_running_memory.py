@@ -1,0 +1,87 @@
+"""Memory of the running kernel against recordings: zones, caches, and addresses of pages."""
+
+from __future__ import annotations
+
+import functools
+import re
+from collections.abc import Callable
+from types import ModuleType
+
+import pytest
+from forward import predicted
+from recorded import cases
+from running import protections, zone_figures
+
+from conftest import load_truth
+from ttbr.run import RunningKernel, run
+
+RUNNING = cases(load_truth(), "zoneinfo.txt")
+SLABINFO = re.compile(r"^((?:dma-)?kmalloc-\S+) +\d+ +\d+ +(\d+) +(\d+) +(\d+)", re.MULTILINE)
+
+
+@functools.lru_cache(maxsize=1)
+def running(truth: ModuleType, case: str) -> RunningKernel:
+    return run(predicted(truth, case))
+
+
+@pytest.mark.parametrize("case", RUNNING)
+def test_zones(truth: ModuleType, case: str, say: Callable[[str], None]) -> None:
+    """Watermarks, what is kept from whom, and contiguous areas, as in /proc/zoneinfo."""
+    pages = run(predicted(truth, case)).pages
+    if case in cases(truth, "sys.mm"):
+        huge = re.search(r"transparent_hugepage/enabled: .*\[(\w+)\]", truth.text(case, "sys.mm"))
+        if huge and huge[1] != "never":
+            pages.start_khugepaged()  # as the recorded user space did
+    text = truth.text(case, "zoneinfo.txt")
+    real = zone_figures(text, "min|low|high|managed|cma|spanned|present")
+    mine = {
+        (zone.node, zone.name): {
+            **dict(zip(("min", "low", "high"), zone.marks, strict=True)),
+            "spanned": zone.spanned,
+            "present": zone.present,
+            "managed": zone.managed,
+            "cma": zone.cma,
+        }
+        for zone in pages.zones
+    }
+    kept = {(zone.node, zone.name): zone.reserve for zone in pages.zones}
+    count = sum(map(len, real.values()))
+    equal = sum(mine.get(z, {}).get(k) == v for z, row in real.items() for k, v in row.items())
+    say(f"{case} running zones: {count} figures compared, {equal} equal")
+    assert mine == real
+    assert kept == protections(text)
+
+
+@pytest.mark.parametrize("case", RUNNING)
+def test_caches(truth: ModuleType, case: str, say: Callable[[str], None]) -> None:
+    """The caches of kmalloc(): sizes, objects and pages in a slab, as in /proc/slabinfo."""
+    real = {
+        name: tuple(map(int, figures))
+        for name, *figures in SLABINFO.findall(truth.text(case, "slabinfo.txt"))
+    }
+    mine = {
+        name: (cache.size, cache.objects, 1 << cache.order)
+        for name, cache in running(truth, case).slabs.caches.items()
+    }
+    equal = sum(mine.get(name) == row for name, row in real.items())
+    say(f"{case} caches: {len(real)} compared, {equal} equal")
+    assert mine == real
+
+
+@pytest.mark.parametrize("case", RUNNING)
+def test_addresses(truth: ModuleType, case: str, say: Callable[[str], None]) -> None:
+    """Linear addresses and struct pages of frames, as the recorded kernel had them."""
+    addresses = running(truth, case).addresses
+    said = truth.expected(case)
+    pairs = [(int(p["pfn"], 16), int(p["page"], 16)) for p in said["struct_pages"]]
+    linear = [
+        (int(known["pa"], 16), int(known["va"], 16))
+        for known in said["kernel_maps"]
+        if known["kind"].startswith(("kmalloc", "pages"))
+    ]
+    assert pairs and linear
+    assert [addresses.pfn_to_page(pfn) for pfn, _ in pairs] == [page for _, page in pairs]
+    assert [addresses.page_to_pfn(page) for _, page in pairs] == [pfn for pfn, _ in pairs]
+    assert [addresses.virt(pa) for pa, _ in linear] == [va for _, va in linear]
+    assert [addresses.phys(va) for _, va in linear] == [pa for pa, _ in linear]
+    say(f"{case}: {len(pairs)} struct pages and {len(linear)} linear addresses compared, all equal")
