@@ -17,6 +17,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
+from accesses import access_groups
 from generated import Generated
 from work import (
     Group,
@@ -49,6 +50,7 @@ def groups(large: bool) -> Iterator[Group]:
     yield query_group(image)
     for size in (64 * MI, 256 * MI, *([1024 * MI] if large else [])):
         yield scan_group(size)
+    yield from access_groups(1_000_000 if large else 100_000)
 
 
 def measure(group: Group) -> list[dict[str, Any]]:

@@ -73,11 +73,20 @@ _A76_I = (4 * K, 16 * K, 64 * K, 2 * M, 32 * M)
 _A76_D = (4 * K, 16 * K, 64 * K, 2 * M, 512 * M)
 _A76_L2 = (4 * K, 16 * K, 64 * K, 2 * M, 32 * M, 512 * M, 1 * G)
 
+_REPORTED = "the figures are those commonly reported, not held against the manual"
 _NO_WALK_CACHE = "figures of the intermediate walk caches: not modelled"
 _SIZES = "the sizes that entries can have: taken to be those of Cortex-A76"
 _MICRO_SIZES = "the sizes of micro TLB entries: taken to be the main TLB's"
 
 CORE_TLBS: tuple[CoreTlbs, ...] = (
+    CoreTlbs(
+        "Cortex-A5",
+        _full(10, *_V7),
+        _full(10, *_V7),
+        TlbShape(128, 2, _V7),
+        source="6.3 of the Cortex-A5's manual",
+        unpublished=f"{_NO_WALK_CACHE}; {_MICRO_SIZES}",
+    ),
     CoreTlbs(
         "Cortex-A7",
         _full(10, *_V7_LPAE),
@@ -86,7 +95,7 @@ CORE_TLBS: tuple[CoreTlbs, ...] = (
         walk_cache=64,
         flushed=True,
         source="DDI 0464, 5.2 and 5.3",
-        unpublished=_MICRO_SIZES,
+        unpublished=f"the entries of the walk cache: taken to be Cortex-A53's; {_MICRO_SIZES}",
     ),
     CoreTlbs(
         "Cortex-A9",
@@ -104,6 +113,15 @@ CORE_TLBS: tuple[CoreTlbs, ...] = (
         TlbShape(512, 4, _V7_LPAE),
         source="DDI 0438, 5.1 and 5.2",
         unpublished=f"{_NO_WALK_CACHE}; loads and stores have 32 data entries each: one TLB here",
+    ),
+    CoreTlbs(
+        "Cortex-A17",
+        _full(32, 4 * K, 1 * M),
+        _full(32, 4 * K, 1 * M),
+        TlbShape(1024, 4, _V7_LPAE),
+        source="5.2 of the Cortex-A17's manual",
+        unpublished=f"{_NO_WALK_CACHE}; the instruction TLB has 32, 48 or 64 entries as it was "
+        "built: taken are 32",
     ),
     CoreTlbs(
         "Cortex-A35",
@@ -165,7 +183,7 @@ CORE_TLBS: tuple[CoreTlbs, ...] = (
         _full(48, *_A76_D),
         TlbShape(1280, 5, _A76_L2),
         source="100616, A5.2",
-        unpublished=f"{_NO_WALK_CACHE}; entries that coalesce four pages are not modelled, either",
+        unpublished=f"{_REPORTED}; {_NO_WALK_CACHE}; {_SIZES}",
     ),
     CoreTlbs(
         "Neoverse-V1",
@@ -173,7 +191,7 @@ CORE_TLBS: tuple[CoreTlbs, ...] = (
         _full(40, *_A76_D),
         TlbShape(2048, 4, _A76_L2),
         source="101427, A5.2",
-        unpublished=f"{_NO_WALK_CACHE}; {_SIZES}",
+        unpublished=f"{_REPORTED}; {_NO_WALK_CACHE}; {_SIZES}",
     ),
     CoreTlbs(
         "Neoverse-N2",
@@ -181,7 +199,7 @@ CORE_TLBS: tuple[CoreTlbs, ...] = (
         _full(44, *_A76_D),
         TlbShape(1280, 5, _A76_L2),
         source="102099, MMU",
-        unpublished=f"{_NO_WALK_CACHE}; {_SIZES}",
+        unpublished=f"{_REPORTED}; {_NO_WALK_CACHE}; {_SIZES}",
     ),
 )
 """The cores whose TLBs are known."""
@@ -190,10 +208,8 @@ TLBS: Mapping[str, CoreTlbs] = {core.name: core for core in CORE_TLBS}
 """The same by the core's name."""
 
 ALIKE: Mapping[str, str] = {
-    "Cortex-A5": "Cortex-A7",
     "Cortex-A8": "Cortex-A9",
-    "Cortex-A12": "Cortex-A15",
-    "Cortex-A17": "Cortex-A15",
+    "Cortex-A12": "Cortex-A17",
     "Cortex-A32": "Cortex-A35",
     "Cortex-A73": "Cortex-A72",
     "Cortex-A75": "Cortex-A76",
