@@ -3,8 +3,11 @@
 import csv
 import io
 import json
+import signal
 import subprocess
 import sys
+import time
+from pathlib import Path
 
 import pyarrow.csv
 import pyarrow.parquet
@@ -124,6 +127,67 @@ def test_a_list_of_relations(ttbr):
 def test_bad_input(ttbr, predictions, tmp_path, arguments, words):
     given = {"IMAGE": predictions["qemu-virt-arm64"], "OUT": tmp_path / "out"}
     ttbr(*(given.get(word, word) for word in arguments)).refused(words)
+
+
+ENDLESS = """SELECT count(*) FROM range(1000000000) a, range(1000000000) b, tables
+             WHERE (a.range * b.range) % 7 = level"""
+LARGE = """SELECT a.range, b.range FROM range(100000) a, range(100000) b, tables
+           ORDER BY a.range * b.range % 999"""
+
+
+@pytest.mark.parametrize(
+    "sql", [ENDLESS, "SELECT a.range, va FROM range(1000000000) a, tables WHERE a.range > 900000"]
+)
+def test_a_query_that_takes_too_long(predictions, ttbr, sql):
+    done = ttbr("query", predictions["qemu-virt-arm32"], sql, "--timeout", "0.5", "--csv")
+    assert done.code == 2
+    assert done.err == "ttbr: error: the query took longer than 0.5 s\n"
+
+
+def test_a_query_that_takes_too_much(predictions, ttbr):
+    done = ttbr("query", predictions["qemu-virt-arm32"], LARGE, "--memory-limit", "64M")
+    done.refused("the query needs more memory than it may have")
+
+
+@pytest.mark.parametrize("form", ["text", "--json"])
+def test_a_query_is_interrupted(predictions, form):
+    """Where it works without a row, and where it gives rows without end."""
+    image = predictions["qemu-virt-arm32"]
+    sql = ENDLESS if form == "text" else "SELECT a.range FROM range(1000000000000) a, tables"
+    command = [sys.executable, "-m", "ttbr", "query", str(image), sql]
+    with subprocess.Popen(
+        command + ["--json"] * (form != "text"),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as query:
+        if form == "text":
+            busy(query.pid)
+        else:
+            assert query.stdout.read(1000).startswith("[\n{")
+        query.send_signal(signal.SIGINT)
+        _, err = query.communicate(timeout=60)
+    assert (query.returncode, err.strip()) == (130, "")
+
+
+def busy(pid):
+    """Wait until a process has a thread of DuckDB's and some of the processor."""
+    file = Path(f"/proc/{pid}/stat")
+    before = None
+    while True:
+        fields = file.read_text().rpartition(") ")[2].split()
+        threads, used = int(fields[17]), int(fields[11])
+        if threads > 2 and before is not None and used > before + 50:
+            return
+        before = used if threads > 2 and before is None else before
+        time.sleep(0.05)
+
+
+def test_text_of_many_rows_comes_in_parts(predictions, ttbr):
+    sql = "SELECT range AS n FROM range(25000), (SELECT 1 FROM tables LIMIT 1) ORDER BY n"
+    lines = ttbr("query", predictions["qemu-virt-arm32"], sql).out.split()
+    assert lines.count("N") == 3
+    assert [line for line in lines if line != "N"] == [str(n) for n in range(25000)]
 
 
 @pytest.mark.parametrize(

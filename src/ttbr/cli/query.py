@@ -9,6 +9,7 @@ import click
 from ttbr.cli.images import root_of, root_option
 from ttbr.cli.linux import linux_options, open_linux
 from ttbr.cli.output import console, json_option, print_json, progress
+from ttbr.cli.values import NUMBER
 from ttbr.errors import InputError
 from ttbr.report.cells import print_cells, write_cells_csv, write_cells_json
 from ttbr.report.export import FORMATS, places, write
@@ -44,7 +45,10 @@ Examples:
   ttbr query vmcore "SELECT region, sum(size) FROM mappings GROUP BY region"
   ttbr query vmcore "SELECT va, last FROM regions WHERE el1_write AND el1_execute"
   ttbr query vmcore "SELECT pid, name FROM tasks WHERE mm IS NOT NULL" --json
-  ttbr query vmcore --root pid:1 "SELECT count(*) FROM mappings" """,
+  ttbr query vmcore --root pid:1 "SELECT count(*) FROM mappings"
+  ttbr query vmcore --timeout 10 --memory-limit 1G "$SOMEBODY_ELSES"
+\b
+Exit codes: 0 done, 2 the query or the image cannot be used, or a limit was met.""",
 )
 @linux_options
 @click.argument("sql", metavar="SELECT")
@@ -59,8 +63,28 @@ Examples:
 @root_option("kernel")
 @json_option
 @click.option("--csv", "as_csv", is_flag=True, help="Print CSV instead of text.")
+@click.option(
+    "--timeout",
+    type=click.FloatRange(min=0, min_open=True),
+    metavar="SECONDS",
+    help="The most time that SQL may take, once the image is read.",
+)
+@click.option(
+    "--memory-limit",
+    "memory",
+    type=NUMBER,
+    metavar="SIZE",
+    help="The most memory that SQL may take beside the relations.",
+)
 def query_command(
-    image_spec: str, sql: str, root: str, as_json: bool, as_csv: bool, **given: Any
+    image_spec: str,
+    sql: str,
+    root: str,
+    as_json: bool,
+    as_csv: bool,
+    timeout: float | None,
+    memory: int | None,
+    **given: Any,
 ) -> None:
     """Run one SELECT (DuckDB's SQL) on the relations of IMAGE.
 
@@ -72,7 +96,7 @@ def query_command(
     query = Query(sql)
     relations = _relations(image_spec, root, **given)
     with progress("reading the image"):
-        cells = query.run(relations)
+        cells = query.run(relations, timeout, memory)
     _say(relations.notes)
     if as_json:
         write_cells_json(sys.stdout, cells)

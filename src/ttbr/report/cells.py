@@ -17,14 +17,22 @@ from ttbr.report.sql import Cells
 
 
 def print_cells(out: Console, cells: Cells) -> int:
-    """A line a row under a heading; what is null is a question mark. Returns how many rows."""
-    rows = [
-        [_cell(value, word) for value, word in zip(row, cells.is_word, strict=True)]
-        for part in cells.rows
-        for row in part
-    ]
-    Rows([shown(name) for name in cells.names], rows).print(out)
-    return len(rows)
+    """A line a row under a heading; what is null is a question mark. Returns how many rows.
+
+    The heading comes again, and columns get another width, where rows come in several parts: any
+    number can be printed.
+    """
+    names, count = [shown(name) for name in cells.names], 0
+    for part in cells.rows:
+        rows = [
+            [_cell(value, word) for value, word in zip(row, cells.is_word, strict=True)]
+            for row in part
+        ]
+        Rows(names, rows).print(out)
+        count += len(rows)
+    if not count:
+        Rows(names, []).print(out)
+    return count
 
 
 def write_cells_json(out: TextIO, cells: Cells) -> None:

@@ -5,13 +5,14 @@ no file, no network, and change no setting.
 """
 
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from types import ModuleType
 from typing import Any
 
 from ttbr.errors import InputError
 from ttbr.report.hostile import shown
+from ttbr.report.interruptible import Interruptible
 from ttbr.report.relations import RELATIONS, Relations
 from ttbr.report.relations.arrow import EXTRA, schema
 
@@ -69,30 +70,41 @@ class Query:
         named = {name for row in plan for node in json.loads(row[1]) for name in _tables(node)}
         self.needs = tuple(name for name in RELATIONS if name in named)
 
-    def run(self, relations: Relations) -> Cells:
-        """The answer; `InputError` if a relation cannot be made or the query fails."""
+    def run(
+        self, relations: Relations, seconds: float | None = None, memory: int | None = None
+    ) -> Cells:
+        """The answer; `InputError` if a relation cannot be made or the query fails.
+
+        ``seconds`` and ``memory`` (bytes) are the most that SQL may take, beside the relations;
+        without the latter it is DuckDB's own limit, a share of the machine's.
+        """
         # Without relations it is about their columns (DESCRIBE, SHOW): those the planner has.
         connection = self._planner
         if self.needs:
-            connection = self._duckdb.connect(":memory:", config=_ALONE)
+            limit = {} if memory is None else {"memory_limit": f"{memory}B"}
+            connection = self._duckdb.connect(":memory:", config={**_ALONE, **limit})
             for name in self.needs:
                 connection.register(name, relations[name])
             connection.execute("SET lock_configuration = true")
-        try:
-            connection.execute(self._sql)
-        except self._duckdb.Error as error:
-            raise InputError(_line(error)) from None
+        running = Interruptible(connection, seconds)
+        self._asked(running, connection.execute, self._sql)
         columns = [(name, str(kind)) for name, kind, *_ in connection.description]
         return Cells(
             tuple(name for name, _ in columns),
             tuple(kind == "UBIGINT" for _, kind in columns),
-            self._fetched(connection),
+            self._fetched(running, connection),
         )
 
-    def _fetched(self, connection: Any) -> Iterator[list[tuple[Any, ...]]]:
+    def _fetched(self, running: Interruptible, connection: Any) -> Iterator[list[tuple[Any, ...]]]:
+        while rows := self._asked(running, connection.fetchmany, _AT_ONCE):
+            yield rows
+
+    def _asked(self, running: Interruptible, function: Callable[..., Any], given: Any) -> Any:
+        """What DuckDB answers; its errors are `InputError`."""
         try:
-            while rows := connection.fetchmany(_AT_ONCE):
-                yield rows
+            return running.call(function, given)
+        except self._duckdb.OutOfMemoryException:
+            raise InputError("the query needs more memory than it may have") from None
         except self._duckdb.Error as error:
             raise InputError(_line(error)) from None
 
