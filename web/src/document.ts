@@ -85,6 +85,8 @@ export interface Machine {
   readonly page_offset: Hex | null;
   readonly registers: readonly { name: string; value: Hex; layout: number | null }[];
   readonly roots: { readonly [name: string]: Hex };
+  /** Symbols that came with the image; an image's own are a relation. */
+  readonly symbols: { readonly [name: string]: Hex };
   readonly banks: Table<"start" | "size">;
   readonly spaces: readonly Space[];
   readonly pool: Pool;
@@ -186,6 +188,7 @@ export interface Field {
 /** Effective attributes; `permissions` by exception level, the privileged one first. */
 export interface Meaning {
   readonly summary: string;
+  readonly exception_levels: readonly number[];
   readonly permissions: readonly string[];
   readonly memory: string;
   readonly inner: string;
@@ -200,6 +203,7 @@ export interface Meaning {
   readonly domain: number | null;
   readonly attr_index: number;
   readonly software: number;
+  /** el1_read and so on, by the exception levels. */
   readonly [permission: string]: unknown;
 }
 

@@ -29,6 +29,7 @@ FILE = click.Path(path_type=Path, dir_okay=False)
 
 BOARD = click.argument("dtb", metavar="BOARD.dtb", type=FILE)
 BOARD_OR_IMAGE = click.argument("spec", metavar="BOARD.dtb|IMAGE")
+BOARDS_AND_IMAGES = click.argument("specs", metavar="BOARD.dtb|IMAGE...", nargs=-1, required=True)
 OPTIONS = (
     click.option(
         "--kernel",
@@ -139,15 +140,32 @@ def board_or_image_options(function: Callable[..., Any]) -> Callable[..., Any]:
 
     @wraps(function)
     def collect(spec: str, **arguments: Any) -> Any:
-        names = [field.name for field in fields(Request) if field.name != "dtb"]
-        given = {name: arguments.pop(name) for name in names}
-        about_boards = [name for name in names if name != "registers" and given[name]]
-        if about_boards and not is_board(spec):
-            option = about_boards[0].replace("_", "-").replace("profile", "kernel")
-            raise InputError(f"{spec} is no device tree: --{option} is about a board")
-        return function(spec=spec, request=Request(dtb=Path(spec), **given), **arguments)
+        (request,) = _requests((spec,), arguments)
+        return function(spec=spec, request=request, **arguments)
 
     return _decorated(collect, BOARD_OR_IMAGE)
+
+
+def boards_and_images_options(function: Callable[..., Any]) -> Callable[..., Any]:
+    """As `board_or_image_options`, of several: ``specs``, and a request for each."""
+
+    @wraps(function)
+    def collect(specs: tuple[str, ...], **arguments: Any) -> Any:
+        requests = _requests(specs, arguments)
+        return function(specs=specs, requests=requests, **arguments)
+
+    return _decorated(collect, BOARDS_AND_IMAGES)
+
+
+def _requests(specs: tuple[str, ...], arguments: dict[str, Any]) -> list["Request"]:
+    """A request for each of the ``specs``, out of the ``arguments`` of a command."""
+    names = [field.name for field in fields(Request) if field.name != "dtb"]
+    given = {name: arguments.pop(name) for name in names}
+    about_boards = [name for name in names if name != "registers" and given[name]]
+    if about_boards and not any(map(is_board, specs)):
+        option = about_boards[0].replace("_", "-").replace("profile", "kernel")
+        raise InputError(f"{specs[0]} is no device tree: --{option} is about a board")
+    return [Request(dtb=Path(spec), **given) for spec in specs]
 
 
 def is_board(spec: str) -> bool:

@@ -25,6 +25,7 @@ COMMANDS = {
         "Find what is wrong with the tables in an image: W+X, aliases, leaks.",
     ),
     "layout": ("layout", "layout_command", "The virtual address map of a boot, as a picture."),
+    "view": ("view", "view_command", "A page with a machine's memory, to look at in a browser."),
     "info": (
         "info",
         "info_command",

@@ -73,6 +73,7 @@ class Catalogue:
             "meanings": [
                 {
                     "summary": value.summary(),
+                    "exception_levels": list(value.exception_levels),
                     "permissions": [value.permissions(el) for el in value.exception_levels],
                     **value.as_dict(),
                 }

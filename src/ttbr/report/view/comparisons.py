@@ -20,15 +20,17 @@ Numbered = tuple[int, Image]
 
 
 def comparisons(pen: Pen, images: Sequence[Sequence[Numbered]]) -> list[Head]:
-    """Each machine of the first subject against the last one of each other subject."""
-    if not images:
-        return []
+    """Each machine of the first subject against each other subject: at the same stage, or its end.
+
+    A machine without a root that both have is left out.
+    """
     found = []
     for others in images[1:]:
-        if not others:
-            continue
-        number, other = others[-1]
+        by_stage = {image.facts.stage: (number, image) for number, image in others}
         for first, image in images[0]:
+            if not others:
+                continue
+            number, other = by_stage.get(image.facts.stage, others[-1])
             parts = [
                 _root(pen, diff)
                 for root in _common(image, other)

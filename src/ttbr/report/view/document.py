@@ -39,7 +39,7 @@ class Document:
     def packed(self) -> bytes:
         """The document as a zlib stream: the length of the head (four bytes), head, body."""
         head = json.dumps(self.head, separators=(",", ":"), allow_nan=False).encode()
-        return zlib.compress(_LENGTH.pack(len(head)) + head + self.body, 9)
+        return zlib.compress(_LENGTH.pack(len(head)) + head + self.body)
 
 
 def unpack(data: bytes) -> Document:

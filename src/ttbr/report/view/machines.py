@@ -10,6 +10,7 @@ from ttbr.format import hex_value
 from ttbr.mmu.image import Image
 from ttbr.mmu.mappings import Mappings
 from ttbr.mmu.regions import regions
+from ttbr.report.hostile import shown
 from ttbr.report.view.catalogue import Catalogue
 from ttbr.report.view.columns import Body, Head, text
 from ttbr.report.view.physical import Range, ranges_table
@@ -79,6 +80,7 @@ def machine_json(
         else hex_value(image.facts.page_offset),
         "registers": _registers(pen, image),
         "roots": {name: hex_value(pa) for name, pa in sorted(image.facts.roots.items())},
+        "symbols": {shown(name): hex_value(va) for name, va in sorted(image.facts.symbols.items())},
         "banks": pen.body.table(
             len(image.memory.banks),
             {

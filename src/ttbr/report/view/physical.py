@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ttbr.boot.boot import Boot
+from ttbr.boot.fdt import MAGIC
 from ttbr.recover.kernel_memory import KernelMemory
 from ttbr.recover.linux import Linux
 from ttbr.recover.memblock import FLAGS, LISTS
@@ -96,8 +97,7 @@ def of_image(memory: KernelMemory) -> Iterator[Range]:
         if start is not None:
             last = start + linux.image_range[1] - linux.image_range[0] - 1
             yield Range("content", start, last, "kernel")
-    for start, last, what in _by_symbols(linux):
-        yield Range("content", start, last, what)
+    yield from _device_tree(linux)
     lists = memory.memblock
     if lists is not None:
         rows = zip(lists.list, lists.base, lists.size, lists.flags, strict=True)
@@ -112,22 +112,11 @@ def of_image(memory: KernelMemory) -> Iterator[Range]:
             yield Range("zone", start, start + spanned - 1, f"{max(0, zones.node[at])} {name}")
 
 
-def _by_symbols(linux: Linux) -> Iterator[tuple[int, int, str]]:
-    """What variables of the kernel tell: the device tree and the initrd that it was given."""
-    for start, size, what in (
-        ("phys_initrd_start", "phys_initrd_size", "initrd"),
-        ("initial_boot_params", None, "device tree"),
-    ):
-        where = linux.symbol(start)
-        at = None if where is None else linux.memory.number(where)
-        if not at:
-            continue
-        if size is not None:
-            length = linux.symbol(size)
-            count = None if length is None else linux.memory.number(length)
-            if count:
-                yield at, at + count - 1, what
-            continue
-        header, base = linux.memory.try_read(at, 8), linux.memory.pa(at)
-        if header is not None and base is not None and header[:4] == b"\xd0\x0d\xfe\xed":
-            yield base, base + int.from_bytes(header[4:], "big") - 1, what
+def _device_tree(linux: Linux) -> Iterator[Range]:
+    """The device tree that the kernel was given (drivers/of/fdt.c: initial_boot_params)."""
+    where = linux.symbol("initial_boot_params")
+    at = None if where is None else linux.memory.number(where)
+    header = linux.memory.try_read(at, 8) if at else None
+    start = linux.memory.pa(at) if at else None
+    if header is not None and start is not None and int.from_bytes(header[:4], "big") == MAGIC:
+        yield Range("content", start, start + int.from_bytes(header[4:], "big") - 1, "device tree")

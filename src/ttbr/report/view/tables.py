@@ -23,19 +23,22 @@ class TablePool:
 
     memory: PhysicalMemory
     room: Room
-    _known: set[int] = field(default_factory=set)
+    _known: dict[int, int] = field(default_factory=dict)
     _tables: list[tuple[Words, int, int]] = field(default_factory=list)
     _words: list[tuple[NDArray[np.int64], NDArray[np.int64], Words]] = field(default_factory=list)
     left_out: int = 0
     """Tables for whose words there is no room."""
 
     def add(self, address: Words, entries: int, entry_size: int) -> None:
-        """Tables of ``entries`` words of ``entry_size`` bytes; those that are known are left."""
-        fresh = [at for at in dict.fromkeys(address.tolist()) if at not in self._known]
+        """Tables of ``entries`` words of ``entry_size`` bytes; those that are known are left.
+
+        One that is used at two levels can be larger at one of them: the later row is the larger.
+        """
+        fresh = [at for at in dict.fromkeys(address.tolist()) if self._known.get(at, 0) < entries]
         held = min(len(fresh), max(0, self.room.entries // entries))
         self.left_out += len(fresh) - held
         self.room.entries -= held * entries
-        self._known.update(fresh[:held])
+        self._known.update(dict.fromkeys(fresh[:held], entries))
         step = max(1, _AT_ONCE // entries)
         for start in range(0, held, step):
             part = np.array(fresh[start : min(start + step, held)], np.uint64)
