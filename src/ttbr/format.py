@@ -1,5 +1,8 @@
-"""How numbers are written: addresses, sizes, ranges."""
+"""How numbers are written, and read: addresses, sizes, ranges."""
 
+import re
+
+_SUFFIX = {"": 1, "k": 1 << 10, "m": 1 << 20, "g": 1 << 30, "t": 1 << 40, "p": 1 << 50}
 _UNITS = ("B", "KiB", "MiB", "GiB", "TiB", "PiB", "EiB")
 
 
@@ -34,3 +37,19 @@ def about(value: int) -> str:
 def counted(count: int, noun: str) -> str:
     """``1 table``, ``2 tables``."""
     return f"{count} {noun}{'' if count == 1 else 's'}"
+
+
+def number(text: str) -> int:
+    """``0x40000000``, ``4096`` or ``2G`` (binary suffixes K to P) as an integer.
+
+    Raises ValueError for anything else, or for more than 64 bits.
+    """
+    match = re.fullmatch(
+        r"(0[xX][0-9a-fA-F_]+|[0-9][0-9_]*)([kKmMgGtTpP]?)(?:i?[bB])?", text.strip()
+    )
+    if match is None:
+        raise ValueError(f"{text!r} is not a number (write 0x40000000, 4096 or 2G)")
+    value = int(match[1], 0 if match[1][:2].lower() == "0x" else 10) * _SUFFIX[match[2].lower()]
+    if value >= 1 << 64:
+        raise ValueError(f"{text!r} has more than 64 bits")
+    return value

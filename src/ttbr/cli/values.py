@@ -1,27 +1,10 @@
 """Spellings of values on the command line: numbers, sizes, ranges."""
 
-import re
 from typing import Any
 
 import click
 
-_SUFFIX = {"": 1, "k": 1 << 10, "m": 1 << 20, "g": 1 << 30, "t": 1 << 40, "p": 1 << 50}
-
-
-def number(text: str) -> int:
-    """``0x40000000``, ``4096`` or ``2G`` (binary suffixes K to P) as an integer.
-
-    Raises ValueError for anything else, or for more than 64 bits.
-    """
-    match = re.fullmatch(
-        r"(0[xX][0-9a-fA-F_]+|[0-9][0-9_]*)([kKmMgGtTpP]?)(?:i?[bB])?", text.strip()
-    )
-    if match is None:
-        raise ValueError(f"{text!r} is not a number (write 0x40000000, 4096 or 2G)")
-    value = int(match[1], 0 if match[1][:2].lower() == "0x" else 10) * _SUFFIX[match[2].lower()]
-    if value >= 1 << 64:
-        raise ValueError(f"{text!r} has more than 64 bits")
-    return value
+from ttbr.format import number
 
 
 class NumberType(click.ParamType[int]):

@@ -73,6 +73,7 @@ class Ioremap:
         if area.flags & Vm.ARM_SECTION_MAPPING:
             assert isinstance(space.map, ArmKernelMap)
             space.map.unmap_sections(area.addr, area.size)
+            space.sync_active()
         space.vmalloc.vunmap(page)
 
     def _refuse_ram(self, phys: int, *, ram: bool) -> None:

@@ -60,7 +60,7 @@ class RunningKernel:
         self.slabs = Kmalloc(machine, self.pages)
         self.tables = TableWrites(machine.ram, self.entry_size)
         self.cpus = Cpus(machine, self.tables, self.log, core=tlbs)
-        self.space = KernelSpace(machine, self.pages, self.tables, self.log, self.cpus.flush)
+        self.space = KernelSpace(machine, self.pages, self.tables, self.log, self.cpus)
         state = machine.arch_state
         if isinstance(state, Arm64) and features(state).kpti:
             kpti_install_ng_mappings(self.space)

@@ -9,7 +9,7 @@ from __future__ import annotations
 from ttbr.boot.arm.state import ArmBoot
 from ttbr.boot.arm64.state import Arm64
 from ttbr.boot.machine import Machine
-from ttbr.run.cpu.flush import Flush
+from ttbr.run.cpu.cpus import Cpus
 from ttbr.run.direct_map import DirectMap
 from ttbr.run.events import RunLog
 from ttbr.run.fixmap import Fixmap
@@ -23,6 +23,7 @@ from ttbr.run.page_alloc import PageAllocator
 from ttbr.run.set_memory import SetMemory
 from ttbr.run.table_writes import TableWrites
 from ttbr.run.vmalloc import Vmalloc
+from ttbr.run.vmalloc_sync import MissingSync, VmallocSync
 
 
 class KernelSpace:
@@ -33,7 +34,7 @@ class KernelSpace:
         pages: where table pages and memory come from.
         tables: how entries are written.
         log: where events go.
-        tlb: maintenance after a change.
+        cpus: whose TLBs hear of a change, and which say when a process is switched to.
     """
 
     def __init__(
@@ -42,23 +43,29 @@ class KernelSpace:
         pages: PageAllocator,
         tables: TableWrites,
         log: RunLog,
-        tlb: Flush,
+        cpus: Cpus,
     ) -> None:
         self.machine = machine
         self.pages = pages
         self.log = log
-        self.tlb = tlb
+        self.tlb = cpus.flush
+        self._cpus = cpus
         state = machine.arch_state
         assert isinstance(state, Arm64 | ArmBoot)
         self.state: Arm64 | ArmBoot = state
         self.bounds = kernel_bounds(state)
         self.map: KernelMap
+        self.sync: VmallocSync | None = None
         if isinstance(state, Arm64):
             self.prot = arm64_prot(state)
-            self.map = Arm64KernelMap(state, tables, pages, huge=_huge(machine), tlb=tlb)
+            self.map = Arm64KernelMap(state, tables, pages, huge=_huge(machine), tlb=self.tlb)
         else:
             self.prot = arm_prot(state)
-            self.map = ArmKernelMap(state, tables, pages, tlb=tlb)
+            arm_map = ArmKernelMap(state, tables, pages, tlb=self.tlb)
+            self.map = arm_map
+            if not state.layout.lpae:
+                self.sync = VmallocSync(state, arm_map, tables, log)
+                cpus.before_switch = self.sync.check_vmalloc_seq
         self.direct_map = DirectMap(machine, self.map, self.prot)
         self.vmalloc = Vmalloc(self)
         self.io = Ioremap(self)
@@ -66,6 +73,16 @@ class KernelSpace:
         self.fixmap = Fixmap(self)
         self.pkmap = Pkmap(self)
         self.kmap_local = KmapLocal(self)
+
+    def sync_active(self) -> None:
+        """check_vmalloc_seq(current->active_mm): after sections were taken away (arm)."""
+        if self.sync is not None and self._cpus.active is not None:
+            self.sync.check_vmalloc_seq(self._cpus.active)
+
+    def missing_syncs(self) -> list[MissingSync]:
+        """What the process that runs should have from swapper_pg_dir, and has not (arm)."""
+        active = self._cpus.active
+        return self.sync.missing(active) if self.sync is not None and active is not None else []
 
 
 def _huge(machine: Machine) -> bool:

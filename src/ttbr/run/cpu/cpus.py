@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from ttbr.boot.arm.state import ArmBoot
@@ -35,7 +36,8 @@ class Cpus:
 
     ``all``: those that have run, by number; their TLBs all hear of broadcast maintenance.
     ``flush``: that maintenance. ``asids``: the allocator. ``core``: what TLBs the CPUs have.
-    ``assumptions``: what was taken for granted.
+    ``assumptions``: what was taken for granted. ``before_switch``: called with the address space
+    that a CPU is about to change to.
     """
 
     def __init__(
@@ -53,6 +55,7 @@ class Cpus:
             self.assumptions += [assumption] if assumption else []
         self.core = core
         self.on_abort: AbortHandler | None = None
+        self.before_switch: Callable[[MmContext], None] | None = None
         self._active: dict[int, MmContext | None] = {}
         self._lazy: set[int] = set()
         swapper = machine.roots["swapper_pg_dir"]
@@ -126,6 +129,8 @@ class Cpus:
             self._switch.same_mm(cpu, context)
             return
         self._active[number] = context
+        if self.before_switch is not None:
+            self.before_switch(context)
         self.checks.contexts[context.pgd] = context
         self._switch.switch_mm(cpu, context)
 

@@ -49,6 +49,8 @@ SECTION_LEVEL = {False: 1, True: 2}
 class ArmKernelMap:
     """Reads and writes the kernel's tables; protections are Linux's own PTE bits.
 
+    ``counts_changes``: every new PMD entry of vmalloc counts in ``vmalloc_seq``.
+
     `tlb`: for the sections and tables that are taken away.
     """
 
@@ -74,7 +76,7 @@ class ArmKernelMap:
         self._table_bits = kernel_table(state.bits, state.config)
         v6 = state.machine.cpu.proc == "v6"
         self._hardware = set_pte_lpae if self._lpae else set_pte_v6 if v6 else set_pte_short
-        self._counts = state.config.enabled("VMAP_STACK") and not self._lpae
+        self.counts_changes = state.config.enabled("VMAP_STACK") and not self._lpae
         self.vmalloc_seq = 0
         """init_mm.context.vmalloc_seq: how often vmalloc's part of swapper_pg_dir has changed."""
 
@@ -192,7 +194,7 @@ class ArmKernelMap:
     def _sync(self, start: int, end: int, before: int) -> None:
         """arch_sync_kernel_mappings, where a PMD entry was made for vmalloc addresses."""
         inside = start < VMALLOC_END and end > self._state.vmalloc_start
-        if self._counts and inside and self._modified != before:
+        if self.counts_changes and inside and self._modified != before:
             self.vmalloc_seq += 1
 
     def _tables(self, start: int, end: int, *, create: bool) -> Iterator[tuple[int, int, int]]:
