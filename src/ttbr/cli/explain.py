@@ -5,8 +5,9 @@ import click
 from ttbr.arch.explain import Explanation, explain_descriptor, explain_register
 from ttbr.arch.regime import FORMATS
 from ttbr.cli.output import console, json_option, print_json
-from ttbr.cli.values import NUMBER, number
+from ttbr.cli.values import NUMBER
 from ttbr.errors import InputError
+from ttbr.format import number
 from ttbr.report.explanation import print_explanation
 
 
