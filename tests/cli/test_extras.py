@@ -9,7 +9,7 @@ import pytest
 
 from tests.cli.conftest import Result
 
-EXTRAS = {"tui": ("textual", ["image.elf"])}
+EXTRAS = {"tui": ("textual", ["image.elf"]), "serve": ("uvicorn", ["."])}
 
 
 @pytest.mark.parametrize("command", EXTRAS)

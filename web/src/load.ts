@@ -23,9 +23,17 @@ export async function load(): Promise<Doc> {
 }
 
 async function fromServer(): Promise<Uint8Array> {
-  const answer = await fetch(`api/document${location.search}`);
-  if (!answer.ok) throw new Error(`${answer.status} ${answer.statusText}`);
+  const answer = await asked("document", {});
   return new Uint8Array(await answer.arrayBuffer());
+}
+
+/** What the server answers about the page's image; an error says what it says. */
+export async function asked(what: string, about: Record<string, string>): Promise<Response> {
+  const image = new URLSearchParams(location.search).get("image") ?? "";
+  const answer = await fetch(`api/${what}?${new URLSearchParams({ image, ...about })}`);
+  if (answer.ok) return answer;
+  const said = (await answer.json().catch(() => ({}))) as { error?: string };
+  throw new Error(said.error ?? `${answer.status} ${answer.statusText}`);
 }
 
 function fromPage(): Uint8Array {

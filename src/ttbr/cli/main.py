@@ -59,6 +59,7 @@ COMMANDS = {
     "meminfo": ("kernel_memory", "meminfo_command", "Where memory went, by the kernel's counters."),
     "symbols": ("symbols", "symbols_command", "The kernel's symbols and their addresses."),
     "config": ("config", "config_command", "The configuration that the kernel was built with."),
+    "serve": ("serve", "serve_command", "Images as pages over HTTP, with live data behind them."),
     "tui": ("tui", "tui_command", "Walk through an image in the terminal: map, walk, tables."),
     "query": ("query", "query_command", "SQL on everything that an image holds."),
     "export": ("query", "export_command", "The tables that an image holds, as files."),

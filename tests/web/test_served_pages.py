@@ -1,0 +1,116 @@
+"""Served pages in a browser: what they show is what the commands say, live data included."""
+
+import json
+import re
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from urllib.parse import quote
+
+import pytest
+from model_images import save
+from served import serving
+from shown_page import expected, walks
+
+TEXT = {"arm64": 0xFFFF800008010000, "arm32": 0xC0300000}
+NOWHERE = {"arm64": 0xFFFFFFFFFFFF0000, "arm32": 0xBF000000}
+HOSTILE = "<img src=x onerror=alert(1)>.elf"
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    root = tmp_path_factory.mktemp("images")
+    for name in TEXT:
+        save(name, root / f"{name}.elf")
+    (root / HOSTILE).write_bytes((root / "arm32.elf").read_bytes())
+    (root / "broken.elf").write_bytes((root / "arm64.elf").read_bytes()[:300])
+    return root
+
+
+@pytest.fixture(scope="module")
+def address(folder: Path) -> Iterator[str]:
+    with serving(folder) as found:
+        yield found
+
+
+def open_image(page, address: str, name: str, place: str = "view=map&lang=en") -> None:
+    page.goto(f"{address}?image={quote(name)}#{place}")
+    page.wait_for_selector("#app[data-ready]")
+
+
+def translated(image: Path, *vas: int) -> list:
+    """What ``ttbr translate --json`` says."""
+    command = [sys.executable, "-m", "ttbr", "translate", image, *map(hex, vas), "--json"]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    return json.loads(done.stdout)
+
+
+def test_from_the_list_to_a_page(page, address, shoot):
+    page.goto(address)
+    assert page.locator("li").count() == 4
+    shoot("list")
+    page.get_by_text("arm64.elf", exact=True).click()
+    page.wait_for_selector("#app[data-ready]")
+    assert "arm64.elf" in page.inner_text("header")
+    shoot("map")
+
+
+@pytest.mark.parametrize("name", TEXT)
+def test_an_address_that_is_typed_is_walked_as_by_the_command(page, address, folder, name, shoot):
+    open_image(page, address, f"{name}.elf", "view=walk&lang=en")
+    page.fill("#walk-address", hex(TEXT[name]))
+    page.press("#walk-address", "Enter")
+    page.wait_for_selector(".step")
+    shoot(f"walk-{name}")
+    vas = [TEXT[name], NOWHERE[name]]
+    answers = translated(folder / f"{name}.elf", *vas)
+    assert walks(page, "kernel", vas) == [expected(answer) for answer in answers]
+
+
+def test_zoom_from_the_whole_space_to_a_page(page, address):
+    open_image(page, address, "arm64.elf")
+    page.focus(".map .canvas")
+
+    def shown() -> tuple[int, int]:
+        low, high = re.search(r"zoom=(\d+)-(\d+)", page.url).groups()
+        return int(low), int(high)
+
+    before = (0, 1 << 52)
+    for _ in range(40):
+        page.keyboard.press("+")
+        low, high = shown()
+        assert before[0] <= low < high <= before[1]
+        if (low, high) == before:
+            break
+        before = low, high
+    assert before[1] - before[0] <= 16
+    page.keyboard.press("0")
+    assert "zoom=" not in page.url
+
+
+def test_the_language_is_switched(page, address, shoot):
+    open_image(page, address, "arm64.elf")
+    english = page.inner_text("nav")
+    page.get_by_label("Language").select_option("zh")
+    page.wait_for_function("text => document.querySelector('nav').innerText !== text", arg=english)
+    assert page.locator("html").get_attribute("lang") == "zh"
+    assert re.search("[\u4e00-\u9fff]", page.inner_text("nav"))
+    shoot("chinese")
+
+
+def test_a_hostile_name_is_text(page, address):
+    page.goto(address)
+    page.get_by_text(HOSTILE, exact=True).click()
+    page.wait_for_selector("#app[data-ready]")
+    assert page.locator("img").count() == 0
+    assert HOSTILE in page.inner_text("header")
+
+
+def test_an_image_that_cannot_be_read_says_why(browser, address):
+    context = browser.new_context()
+    page = context.new_page()
+    page.goto(f"{address}?image=broken.elf")
+    page.locator("#app", has_text="broken.elf").wait_for()
+    assert page.locator("#app[data-ready]").count() == 0
+    context.close()
