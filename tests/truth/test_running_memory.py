@@ -16,6 +16,7 @@ from conftest import load_truth
 from ttbr.run import RunningKernel, run
 
 RUNNING = cases(load_truth(), "zoneinfo.txt")
+FIXED = ("MemTotal", "HighTotal", "LowTotal", "CommitLimit", "VmallocTotal", "CmaTotal")
 SLABINFO = re.compile(r"^((?:dma-)?kmalloc-\S+) +\d+ +\d+ +(\d+) +(\d+) +(\d+)", re.MULTILINE)
 
 
@@ -85,3 +86,49 @@ def test_addresses(truth: ModuleType, case: str, say: Callable[[str], None]) -> 
     assert [addresses.virt(pa) for pa, _ in linear] == [va for _, va in linear]
     assert [addresses.phys(va) for _, va in linear] == [pa for pa, _ in linear]
     say(f"{case}: {len(pairs)} struct pages and {len(linear)} linear addresses compared, all equal")
+
+
+@pytest.mark.parametrize("case", RUNNING)
+def test_views_have_the_kernels_form(
+    truth: ModuleType, case: str, say: Callable[[str], None]
+) -> None:
+    """buddyinfo, pagetypeinfo, zoneinfo, meminfo: labels, columns and order of lines."""
+    from ttbr.report.proc.buddyinfo import buddyinfo
+    from ttbr.report.proc.meminfo import meminfo, meminfo_lines
+    from ttbr.report.proc.pagetypeinfo import pagetypeinfo
+    from ttbr.report.proc.zoneinfo import zoneinfo
+
+    kernel = running(truth, case)
+    lines = 0
+    for name, made in (
+        ("buddyinfo.txt", buddyinfo(kernel.pages)),
+        ("pagetypeinfo.txt", pagetypeinfo(kernel.pages)),
+    ):
+        real = truth.text(case, name).splitlines()
+        assert [columns(line) for line in made] == [columns(line) for line in real]
+        lines += len(made)
+    # Of zoneinfo, those lines that the model has, in the kernel's order.
+    real_lines = iter(label(line) for line in truth.text(case, "zoneinfo.txt").splitlines())
+    for line in zoneinfo(kernel):
+        assert label(line) in real_lines, line
+        lines += 1
+    text = truth.text(case, "meminfo.txt")
+    made = meminfo_lines(meminfo(kernel))
+    assert [columns(line) for line in made] == [columns(line) for line in text.splitlines()]
+    real_figures = dict(re.findall(r"^(\S+): +(\d+)", text, re.MULTILINE))
+    figures = {name: value for name, value in meminfo(kernel).items() if name in FIXED}
+    assert {name: int(real_figures[name]) for name in figures} == figures
+    say(
+        f"{case} /proc: {lines + len(made)} lines of four files in the kernel's form, "
+        f"{len(figures)} fixed figures of meminfo compared, all equal"
+    )
+
+
+def columns(line: str) -> tuple[str, int]:
+    """The words of a line and how long it is, whatever its numbers are."""
+    return re.sub(r" *(\d+|\?)", "#", line), len(line)
+
+
+def label(line: str) -> str:
+    """A line of zoneinfo without its figures."""
+    return re.sub(r"\d+", "#", line)

@@ -506,6 +506,11 @@ _PAGE_ALLOC = {
         "arch/arm64/include/asm/cache.h: ARCH_KMALLOC_MINALIGN",
         since=(6, 5),
     ),
+    "zoneinfo_promo": Behaviour(
+        "zoneinfo has the watermark for promotion between tiers of memory",
+        "mm/vmstat.c: zoneinfo_show_print",
+        since=(6, 12),
+    ),
     "movable_zone_is_not_lowmem": Behaviour(
         "the movable zone counts like highmem for watermarks: it has no share in min_free_kbytes",
         "mm/page_alloc.c: __setup_per_zone_wmarks",

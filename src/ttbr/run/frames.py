@@ -6,7 +6,7 @@ Source: include/linux/mm_types.h, include/linux/mm.h (get_page, put_page), mm/rm
 from __future__ import annotations
 
 from array import array
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from enum import IntEnum
 from typing import Any
 
@@ -88,6 +88,24 @@ class Frames:
         """Say what the frames of an allocation are for."""
         for chunk, low, high in self._ranges(pfn, 1 << order):
             chunk.owner[low:high] = bytes([owner]) * (high - low)
+
+    def count_owners(self, ranges: Iterable[tuple[int, int]]) -> tuple[list[int], list[int]]:
+        """Frames in use by owner, in ranges [first, behind the last): (all, those mapped)."""
+        found, mapped = [0] * len(Owner), [0] * len(Owner)
+        for start, end in ranges:
+            touched = range(start >> CHUNK_SHIFT, -(-end >> CHUNK_SHIFT))
+            for number, chunk in self._chunks.items():
+                if number not in touched:
+                    continue
+                base = number << CHUNK_SHIFT
+                part = slice(max(start - base, 0), min(end - base, CHUNK))
+                owners = np.frombuffer(chunk.owner, np.uint8)[part]
+                counts = np.frombuffer(chunk.mapcount, np.int32)[part]
+                for owner in (each for each in np.unique(owners).tolist() if each):
+                    mine = owners == owner
+                    found[owner] += int(mine.sum())
+                    mapped[owner] += int((mine & (counts > 0)).sum())
+        return found, mapped
 
     def movable(self, start: int, end: int) -> int:
         """Frames of [start, end) that could be moved: those that processes and files have."""

@@ -148,6 +148,10 @@ class PageAllocator:
                 found.append((max(low, start), min(high, end), zone))
         return found
 
+    def ranges_of(self, zone: RunZone) -> list[tuple[int, int]]:
+        """A zone's memory: ranges of frames [first, behind the last), ascending."""
+        return [(start, end) for start, end, owner in self._places if owner is zone]
+
     def alloc_pages(self, order: int, gfp: Gfp = GFP_KERNEL, node: int | None = None) -> int:
         """``alloc_pages``: the first frame of a block of 2^order pages, with one reference.
 

@@ -45,6 +45,8 @@ class Slab:
 class SlabCache:
     """A cache of objects of ``size`` bytes, in slabs of ``order``; `objects` of them in each.
 
+    ``gfp``: what its pages are asked for with, whoever asks. ``slabs``: by first frame.
+
     One CPU works on it: it takes from its own slab, then from those that have room, then from a
     new one. The kernel's lists of such slabs for each CPU (CONFIG_SLUB_CPU_PARTIAL) and the random
     order of a new slab's objects (CONFIG_SLAB_FREELIST_RANDOM) are not modelled, and the pointers
@@ -59,13 +61,13 @@ class SlabCache:
         orders: SlabOrders,
         gfp: Gfp,
     ) -> None:
-        """`gfp`: what all its pages are asked for with."""
+        """`orders`: what slabs may be like."""
         self.name, self.size = name, size
         self.order = orders.order(size)
         self.slabs: dict[int, Slab] = {}
         self._least = orders.get_order(size)
         self._pages = pages
-        self._gfp = gfp | Gfp.COMP
+        self.gfp = gfp | Gfp.COMP
         self._current: Slab | None = None
         self._partial: OrderedDict[int, Slab] = OrderedDict()
         low, high = _MIN_PARTIAL
@@ -104,7 +106,7 @@ class SlabCache:
 
     def _new_slab(self, gfp: Gfp) -> Slab:
         """``allocate_slab``: of the usual order if that is easily had, else of the least."""
-        flags = gfp & _SLAB_MASK | self._gfp
+        flags = gfp & _SLAB_MASK | self.gfp
         first = (flags | Gfp.NOWARN | Gfp.NORETRY) & ~Gfp.NOFAIL
         if first & Gfp.DIRECT_RECLAIM and self.order > self._least:
             first = (first | Gfp.NOMEMALLOC) & ~GFP_RECLAIM

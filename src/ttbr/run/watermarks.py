@@ -119,3 +119,11 @@ def setup_per_zone_lowmem_reserve(zones: list[RunZone], names: Sequence[str]) ->
             above += sum(z.managed for z in zones if (z.node, z.index) == (zone.node, index))
             if ratio and zone.managed:
                 zone.reserve[index] = above // ratio
+
+
+def total_reserve(zones: list[RunZone]) -> int:
+    """``totalreserve_pages``: what is never counted as available (calculate_totalreserve_pages)."""
+    return sum(
+        min(max([0, *zone.reserve[zone.index :]]) + zone.marks[WMARK_HIGH], zone.managed)
+        for zone in zones
+    )

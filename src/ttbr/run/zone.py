@@ -11,7 +11,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ttbr.boot.buddy import Buddies, Rules
-from ttbr.boot.free_area import CMA, HIGHATOMIC, ISOLATE, RECLAIMABLE
+from ttbr.boot.free_area import (
+    CMA,
+    HIGHATOMIC,
+    ISOLATE,
+    MIGRATE_TYPES,
+    MOVABLE,
+    RECLAIMABLE,
+)
 from ttbr.boot.zones import Zone
 from ttbr.kernel.release import Release
 from ttbr.run.alloc_flags import (
@@ -84,6 +91,20 @@ class RunZone(Buddies):
         """NR_FREE_PAGES: free pages that may be given out."""
         pages = self.area.pages
         return sum(pages) - pages[ISOLATE]
+
+    def page_blocks(self, ranges: Iterable[tuple[int, int]]) -> list[int]:
+        """Page blocks by migrate type, of the zone's memory in ranges of frames, ascending."""
+        shift = self.pageblock_order
+        counts = [0] * len(MIGRATE_TYPES)
+        behind = 0
+        for start, end in ranges:
+            first = max(start >> shift, behind)
+            behind = max(behind, -(-end >> shift))
+            others = [kind for block, kind in self._types.items() if first <= block < behind]
+            for kind in others:
+                counts[kind] += 1
+            counts[MOVABLE] += max(behind - first, 0) - len(others)
+        return counts
 
     def usable(self, order: int, flags: int) -> int:
         """Free pages that count for an allocation (__zone_watermark_unusable_free)."""
