@@ -79,7 +79,7 @@ def _copy_pmd(parent: Mm, child: Mm, span: Span) -> int:
         user.frames.set_exclusive(pfn, False)
         child.count(ANON, 1 << user.thp.pmd_order)
     protected = entries.wrprotect(span.entry)
-    parent.tables.write(span.table, level, span.start, protected)
+    parent.tables.write(span.table, level, span.start, entries.stored_pmd(protected))
     child.tables.write(table, level, span.start, entries.stored_pmd(entries.mkold(protected)))
     return 1
 
