@@ -32,6 +32,12 @@ class SmallRoots:
         self.pages = pages
         self.size = max(size, SMALLEST_ROOT)
         self._free: list[int] = []
+        self._taken: set[int] = set()
+
+    @property
+    def pages_in_use(self) -> set[int]:
+        """The frames that roots are in, or could be."""
+        return set(self._taken)
 
     def alloc(self, gfp: Gfp) -> int:
         """Physical address of room for a root, zeroed; `OutOfMemory` without it."""
@@ -41,6 +47,7 @@ class SmallRoots:
             self.pages.frames.set_owner(pfn, Owner.SLAB)
             places = range(pfn * page, (pfn + 1) * page - self.size + 1, self.size)
             self._free = list(reversed(places))
+            self._taken.add(pfn)
         return self._free.pop()
 
     def free(self, root: int) -> None:
@@ -50,6 +57,7 @@ class SmallRoots:
         same = [place for place in self._free if place // page == root // page]
         if len(same) == page // self.size:
             self._free = [place for place in self._free if place not in same]
+            self._taken.discard(root // page)
             self.pages.free_pages(root // page, 0)
 
 

@@ -47,7 +47,7 @@ def do_mprotect(mm: Mm, start: int, size: int, prot: Prot) -> int:
         flags = area.flags & ~(ACCESS | Vm.ARM64_BTI) | access
         if flags != area.flags:
             changed += _fixup(mm, area, flags)
-        _merge(mm, area)
+    mm.vmas.join(start, end)
     return changed
 
 
@@ -199,7 +199,7 @@ def do_madvise(mm: Mm, start: int, size: int, advice: Madvise) -> None:
     for area in mm.vmas.isolate(start, end):
         added, removed = _FLAGS[advice]
         area.flags = area.flags & ~removed | added
-        _merge(mm, area)
+    mm.vmas.join(start, end)
 
 
 def _check_advice(area: Vma, advice: Madvise) -> None:
@@ -231,9 +231,3 @@ def _checked(mm: Mm, call: str, start: int, size: int) -> int:
     if at < end:
         raise SyscallError(call, "ENOMEM", f"nothing is mapped at {at:#x}")
     return end
-
-
-def _merge(mm: Mm, area: Vma) -> None:
-    """Join an area with neighbours that it does not differ from any more."""
-    mm.vmas.remove(area)
-    mm.vmas.insert(area)

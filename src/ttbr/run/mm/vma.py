@@ -131,23 +131,23 @@ class VmaList:
             place += 1
         return found
 
-    def insert(self, area: Vma) -> Vma:
+    def insert(self, area: Vma) -> None:
         """Add an area where there is none, joined with its neighbours where that can be."""
-        before = self.before(area.start)
-        after = self.after(area.end)
-        if before is not None and before.mergeable(area, self._page_shift):
-            before.end = area.end
-            if before.anon_vma is None:
-                before.anon_vma = area.anon_vma
-            area = before
-        else:
-            self.place(area)
-        if after is not None and area.mergeable(after, self._page_shift):
-            area.end = after.end
-            if area.anon_vma is None:
-                area.anon_vma = after.anon_vma
-            self.remove(after)
-        return area
+        self.place(area)
+        self.join(area.start, area.end)
+
+    def join(self, start: int, end: int) -> None:
+        """``vma_merge``: make neighbours from ``start`` to ``end`` one that differ in nothing."""
+        place = max(bisect_right(self._starts, start) - 1, 1)
+        while place < len(self._areas) and self._areas[place].start <= end:
+            first, second = self._areas[place - 1 : place + 1]
+            if first.mergeable(second, self._page_shift):
+                first.end = second.end
+                if first.anon_vma is None:
+                    first.anon_vma = second.anon_vma
+                del self._starts[place], self._areas[place]
+            else:
+                place += 1
 
     def place(self, area: Vma) -> None:
         """Add an area where there is none, as it is."""
