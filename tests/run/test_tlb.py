@@ -14,7 +14,7 @@ from ttbr.run import run
 from ttbr.run.cpu.abort import Abort
 from ttbr.run.cpu.cores import ALIKE, CORE_TLBS, TLBS, TlbShape, core_tlbs
 from ttbr.run.cpu.cpus import Cpus
-from ttbr.run.cpu.tlb import TlbArray
+from ttbr.run.cpu.tlb_array import TlbArray
 
 VA = 0x4000_0000
 K, M = 1 << 10, 1 << 20

@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING
 
 from ttbr.arch.faults import Access, Fault
 from ttbr.run.cpu.break_before_make import BREAK, STALE, BreakBeforeMake, Violation
+from ttbr.run.cpu.cached import GLOBAL, Cached, LastTable
 from ttbr.run.cpu.decoder import BITS, Decoder
-from ttbr.run.cpu.tlb import GLOBAL, Cached, LastTable
 from ttbr.run.cpu.walker import Half, read_entry
 
 if TYPE_CHECKING:

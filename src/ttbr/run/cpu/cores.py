@@ -34,7 +34,7 @@ class TlbShape:
 
     @property
     def reach(self) -> int:
-        """Bytes that full TLB covers with its smallest entries."""
+        """Bytes that the TLB covers when it is full of its smallest entries."""
         return self.entries * self.sizes[0]
 
 

@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Final
 from ttbr.arch.faults import Access, Fault, FaultKind
 from ttbr.errors import TtbrError
 from ttbr.run.cpu.abort import Abort, NotHandled, abort_of
+from ttbr.run.cpu.cached import GLOBAL, Cached
 from ttbr.run.cpu.decoder import BITS
-from ttbr.run.cpu.tlb import GLOBAL, Cached, Tlb
+from ttbr.run.cpu.tlb import Tlb
 from ttbr.run.cpu.walker import Half, Walker, read_entry
 
 if TYPE_CHECKING:

@@ -1,179 +1,13 @@
-"""A CPU's TLBs: where translations are kept, found, replaced and invalidated."""
+"""All TLBs of a CPU: two levels and the walk cache; what is held, and what takes it away."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from ttbr.run.cpu.cores import CoreTlbs, TlbShape
-from ttbr.run.cpu.decoder import Decoder, Leaf
-
-GLOBAL = -1
-"""The tag of entries that belong to every ASID."""
-
-
-@dataclass(slots=True, eq=False)
-class Cached:
-    """A translation that TLBs hold: ``size`` bytes from ``va`` lead to those from ``pa``.
-
-    ``tag``: the ASID, or `GLOBAL`. ``root``: physical address of the root table. ``desc`` is the
-    leaf as it was read at ``place``, at ``level``, and ``tables`` the (place, descriptor) of every
-    table descriptor above it. ``leaf``: what ``desc`` means in the regime of ``decoder``, under
-    ``limits`` of the tables. ``seen``: how many changes of valid descriptors there had been when
-    memory was last known to agree. ``copies``: how many entries of TLBs hold it.
-    """
-
-    va: int
-    size: int
-    pa: int
-    tag: int
-    root: int
-    level: int
-    desc: int
-    place: int
-    tables: tuple[tuple[int, int], ...]
-    leaf: Leaf
-    limits: int
-    decoder: Decoder
-    seen: int
-    reported: bool = False
-    copies: int = 0
-
-    @property
-    def places(self) -> range:
-        """Where the descriptors of the whole range lie: one, or all of a contiguous one's."""
-        count = self.size // self.leaf.entry_bytes
-        size = self.decoder.regime.format.entry_size
-        first = self.place - self.place % (count * size)
-        return range(first, first + count * size, size)
-
-    def place_of(self, va: int) -> int:
-        """Where the descriptor for an address of the range lies."""
-        return self.places[(va - self.va) // self.leaf.entry_bytes]
-
-    def expected(self, place: int) -> int:
-        """What was at a place on the way when it was read; of a range, what it stands for there."""
-        for at, desc in self.tables:
-            if at == place:
-                return desc
-        entry_size = self.decoder.regime.format.entry_size
-        if entry_size == 4:  # all descriptors of a large page or supersection are equal
-            return self.desc
-        return self.desc + (place - self.place) // entry_size * self.leaf.entry_bytes
-
-    def level_of(self, place: int) -> int:
-        """The level of the table that a place on the way lies in."""
-        levels = self.decoder.regime.levels
-        for number, (at, _) in enumerate(self.tables):
-            if at == place:
-                return levels[number].number
-        return self.level
-
-
-Key = tuple[int, int, int]
-"""Which translation an entry is for: address >> shift, shift, tag."""
-
-
-class TlbArray:
-    """One TLB of a core: sets of entries, the least recently used first."""
-
-    def __init__(self, shape: TlbShape) -> None:
-        self.shape = shape
-        self._sets: list[dict[Key, Cached]] = [{} for _ in range(shape.sets)]
-        self._kinds: dict[tuple[int, bool], int] = {}  # (shift, global) of entries → how many
-        self._chunks: dict[int, int] = {}  # size of a translation → log2 of its entries' size
-        self._pieces = 0  # entries that hold a part of a translation
-
-    def __len__(self) -> int:
-        return sum(map(len, self._sets))
-
-    def __iter__(self) -> Iterator[Cached]:
-        for entries in self._sets:
-            yield from entries.values()
-
-    def chunk(self, size: int) -> int:
-        """log2 of the size that entries for a translation of ``size`` bytes have."""
-        shift = self._chunks.get(size)
-        if shift is None:
-            held = [each for each in self.shape.sizes if each <= size]
-            shift = (held[-1] if held else size).bit_length() - 1
-            self._chunks[size] = shift
-        return shift
-
-    def find(self, va: int, asid: int) -> Cached | None:
-        """The entry for ``va`` in the context of ``asid``, which becomes the last used."""
-        sets = self._sets
-        for shift, is_global in self._kinds:
-            page = va >> shift
-            entries = sets[page % len(sets)]
-            key = (page, shift, GLOBAL if is_global else asid)
-            found = entries.get(key)
-            if found is not None:
-                if len(entries) > 1:
-                    del entries[key]
-                    entries[key] = found
-                return found
-        return None
-
-    def insert(self, va: int, cached: Cached) -> Cached | None:
-        """Hold the part of a translation that ``va`` is in; the entry that had to go, if one."""
-        shift = self._chunks.get(cached.size) or self.chunk(cached.size)
-        page = va >> shift
-        entries = self._sets[page % len(self._sets)]
-        key = (page, shift, cached.tag)
-        gone = None
-        if key in entries or len(entries) >= self.shape.ways:
-            oldest = key if key in entries else next(iter(entries))
-            gone = entries.pop(oldest)
-            self._count(oldest, gone, -1)
-        entries[key] = cached
-        self._count(key, cached, 1)
-        return gone
-
-    def remove(self, unwanted: Callable[[Cached], bool]) -> list[Cached]:
-        """Drop the entries that ``unwanted`` names; one for each that was dropped."""
-        dropped = []
-        for entries in self._sets:
-            keys = [key for key, cached in entries.items() if unwanted(cached)]
-            for key in keys:
-                cached = entries.pop(key)
-                dropped.append(cached)
-                self._count(key, cached, -1)
-        return dropped
-
-    def remove_at(self, va: int, asid: int | None) -> list[Cached]:
-        """Drop the entries for ``va`` that are global or ``asid``'s (None: anyone's)."""
-        if asid is None or self._pieces:
-            # A translation that is held in pieces goes as a whole (DDI 0487, D8.17, rule LGSCG).
-            tags = (GLOBAL, asid)
-            return self.remove(
-                lambda cached: (
-                    0 <= va - cached.va < cached.size and (asid is None or cached.tag in tags)
-                )
-            )
-        dropped: list[Cached] = []
-        for shift, is_global in list(self._kinds):
-            page = va >> shift
-            key = (page, shift, GLOBAL if is_global else asid)
-            found = self._sets[page % len(self._sets)].pop(key, None)
-            if found is not None:
-                dropped.append(found)
-                self._count(key, found, -1)
-        return dropped
-
-    def reach(self) -> int:
-        """Bytes that the entries now held translate."""
-        return sum(1 << key[1] for entries in self._sets for key in entries)
-
-    def _count(self, key: Key, cached: Cached, change: int) -> None:
-        if cached.size > 1 << key[1]:
-            self._pieces += change
-        kind = (key[1], key[2] == GLOBAL)
-        count = self._kinds.get(kind, 0) + change
-        if count:
-            self._kinds[kind] = count
-        else:
-            del self._kinds[kind]
+from ttbr.run.cpu.cached import GLOBAL, Cached, LastTable
+from ttbr.run.cpu.cores import CoreTlbs
+from ttbr.run.cpu.tlb_array import TlbArray
 
 
 @dataclass(slots=True)
@@ -203,17 +37,6 @@ class TlbCounts:
     def hit_rate(self) -> float:
         """The part of them that no walk was needed for; 0 without any."""
         return (self.first + self.main) / self.accesses if self.accesses else 0.0
-
-
-@dataclass(slots=True)
-class LastTable:
-    """A walk cache's entry: the last-level table of some addresses, and how it was reached."""
-
-    table: int
-    limits: int
-    tables: tuple[tuple[int, int], ...]
-    root: int
-    seen: int
 
 
 @dataclass(slots=True)

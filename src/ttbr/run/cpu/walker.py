@@ -9,8 +9,9 @@ from ttbr.arch.faults import Fault, FaultKind
 from ttbr.arch.format import Kind
 from ttbr.memory.physical import OutsideMemory
 from ttbr.memory.ram import Ram
+from ttbr.run.cpu.cached import GLOBAL, Cached, LastTable
 from ttbr.run.cpu.decoder import Decoder
-from ttbr.run.cpu.tlb import GLOBAL, Cached, LastTable, Tlb
+from ttbr.run.cpu.tlb import Tlb
 
 
 @dataclass(frozen=True, slots=True)
