@@ -7,9 +7,13 @@ from contextlib import contextmanager
 
 
 @contextmanager
-def serving(*arguments: object) -> Iterator[str]:
-    """The address of a server with these arguments, while the block runs."""
-    command = [sys.executable, "-m", "ttbr", "serve", *map(str, arguments), "--port", "0"]
+def serving(*arguments: object, before: str = "") -> Iterator[str]:
+    """The address of a server with these arguments, while the block runs.
+
+    ``before``: Python that runs in its process first.
+    """
+    program = f"{before}\nfrom ttbr.cli.main import main; main()"
+    command = [sys.executable, "-c", program, "serve", *map(str, arguments), "--port", "0"]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as server:
         assert server.stdout is not None
         try:

@@ -10,8 +10,12 @@ from urllib.parse import quote
 
 import pytest
 from model_images import save
+from scattered import scattered
 from served import serving
 from shown_page import expected, walks
+
+from ttbr.memory.save import save_core
+from ttbr.recover.note import image_note
 
 TEXT = {"arm64": 0xFFFF800008010000, "arm32": 0xC0300000}
 NOWHERE = {"arm64": 0xFFFFFFFFFFFF0000, "arm32": 0xBF000000}
@@ -97,6 +101,38 @@ def test_the_language_is_switched(page, address, shoot):
     assert page.locator("html").get_attribute("lang") == "zh"
     assert re.search("[\u4e00-\u9fff]", page.inner_text("nav"))
     shoot("chinese")
+
+
+SMALL = """
+import ttbr.web.answers
+from ttbr.report.view import Room
+ttbr.web.answers.served_room = lambda: Room(regions=1 << 10, tables=1 << 10, entries=1 << 11)
+"""
+
+
+def test_what_is_too_large_for_the_page_is_asked_for(page, tmp_path, shoot):
+    image = scattered(1 << 12)  # no two pages adjoin
+    save_core(tmp_path / "large.elf", image.memory, [image_note(image)])
+    vas = [0xFFFF_0000_0000_0000, 0xFFFF_0000_0080_1234, 0xFFFF_0000_00FF_F000]
+    vas.append(vas[-1] + 0x1000)  # behind the last
+    with serving(tmp_path, before=SMALL) as address:
+        open_image(page, address, "large.elf", "view=walk&lang=en")
+        answers = translated(tmp_path / "large.elf", *vas)
+        assert walks(page, "kernel", vas) == [expected(answer) for answer in answers]
+        # Coarse as a whole, exact where one looks closely.
+        open_image(page, address, "large.elf")
+        coarse = page.locator(".note", has_text="Coarser than it is")
+        coarse.wait_for()
+        first = vas[1] >> 12
+        open_image(page, address, "large.elf", f"view=map&lang=en&zoom={first}-{first + 4}")
+        coarse.wait_for(state="detached")
+        page.locator(".map svg", has_text="4 KiB").wait_for()
+        shoot("live")
+    mappings = image.address_space("kernel").mappings()
+    sizes = page.locator(".map svg text", has_text="4 KiB rw- ---")
+    other = page.locator(".map svg text", has_text="4 KiB r-- ---")
+    writable = [mappings.attribute_values[i].el1_write for i in mappings.attributes[0x801:0x805]]
+    assert (sizes.count(), other.count()) == (sum(writable), 4 - sum(writable))
 
 
 def test_a_hostile_name_is_text(page, address):

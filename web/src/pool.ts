@@ -17,6 +17,8 @@ export class Pool {
   readonly word: BigUint64Array;
   readonly entrySize: number;
   private readonly tables = new Map<number, TableWords>();
+  /** Words that a server told, of tables that the page does not have. */
+  private readonly told = new Map<string, bigint>();
   private readonly bankStart: Float64Array;
   private readonly bankSize: Float64Array;
 
@@ -50,7 +52,7 @@ export class Pool {
   /** The word at an index of a table; null where the page does not have the table. */
   read(pa: number, index: number): bigint | null {
     const table = this.tables.get(pa);
-    if (table === undefined) return null;
+    if (table === undefined) return this.told.get(`${pa}/${index}`) ?? null;
     let low = table.first;
     let high = table.end;
     while (low < high) {
@@ -59,6 +61,11 @@ export class Pool {
       else high = middle;
     }
     return low < table.end && this.index[low] === index ? (this.word[low] as bigint) : 0n;
+  }
+
+  /** Keep a word of a table that the page does not have. */
+  learn(pa: number, index: number, word: bigint): void {
+    this.told.set(`${pa}/${index}`, word);
   }
 
   /** Whether memory holds `size` bytes at a physical address. */

@@ -17,7 +17,7 @@ from ttbr.recover.linux import Linux
 from ttbr.recover.translate import Translator
 from ttbr.report.mappings import notes
 from ttbr.report.translation import translation_json
-from ttbr.report.view import of_image, view
+from ttbr.report.view import Room, of_image, view
 from ttbr.web.library import Entry
 
 MOST_ROWS = 4096
@@ -26,6 +26,11 @@ MOST_ENTRIES = 1 << 24
 """Entries of tables that are looked at for one space."""
 MOST_SPACES = 4
 """Spaces of one image that are kept."""
+
+
+def served_room() -> Room:
+    """What a document holds at once: the page asks for the rest when it is looked at."""
+    return Room(regions=1 << 15, tables=1 << 14, entries=1 << 21)
 
 
 class Answers:
@@ -52,7 +57,8 @@ class Answers:
             self.image.address_space("kernel")
         except TtbrError:
             linux = None
-        return view([of_image(self.entry.name, self.image, linux)]).packed()
+        subject = of_image(self.entry.name, self.image, linux)
+        return view([subject], served_room()).packed()
 
     def translate(self, va: int, root: str | None) -> dict[str, Any]:
         """As ``ttbr translate --json`` has it: every step, fields, and the end."""

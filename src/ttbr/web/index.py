@@ -16,6 +16,7 @@ def index(names: Sequence[str]) -> str:
     empty = html.line("The folders hold no image that can be told by how it begins.")
     return (
         '<!doctype html><html lang="en"><head><meta charset="utf-8">'
-        '<meta name="viewport" content="width=device-width"><title>ttbr</title></head>'
+        '<meta name="viewport" content="width=device-width">'
+        '<meta name="color-scheme" content="light dark"><title>ttbr</title></head>'
         f"<body><h1>Images</h1>{f'<ul>{links}</ul>' if names else empty}</body></html>"
     )

@@ -9,6 +9,7 @@ import { useGiven } from "../context";
 import { type Box, boxes } from "../draw";
 import { added } from "../fresh";
 import { named, t } from "../i18n";
+import { useDetail } from "../live";
 import type { Band, MachineView, Place } from "../model";
 import { Legend, Picture } from "../parts";
 import { extent, type Layer, layersOf, used } from "../physical";
@@ -54,12 +55,13 @@ export function MapView(): JSX.Element {
   return <Map machine={machine} view={space} />;
 }
 
-function Map({ machine, view }: { machine: MachineView; view: SpaceView }): JSX.Element {
+function Map({ machine, view: told }: { machine: MachineView; view: SpaceView }): JSX.Element {
   const { model, state, go } = useGiven();
   const [holder, width] = useWidth<HTMLDivElement>();
   const [hover, setHover] = useState<{ va: number | null; pa: number | null } | null>(null);
 
-  const [low, high] = bounded(state.zoom, view);
+  const [low, high] = bounded(state.zoom, told);
+  const view = useDetail(told, low, high);
   const scale = useMemo(
     () => makeScale(rowsOf(view), low, high, HEIGHT),
     [view, low, high],
@@ -89,6 +91,7 @@ function Map({ machine, view }: { machine: MachineView; view: SpaceView }): JSX.
     [physicalRows, physicalLow, physicalHigh],
   );
 
+  const cut = view.cut(low, high);
   const columns = columnsFor(width, view.digits, layers.length);
   const height = Math.max(scale.height, physical.height) + TOP + 8;
 
@@ -186,7 +189,7 @@ function Map({ machine, view }: { machine: MachineView; view: SpaceView }): JSX.
         {size((high - low) * UNIT)}
         {state.filter && test === null && <strong> {t("filter.bad")}</strong>}
       </p>
-      {view.space.cut !== null && <p class="note">{t("cut", { why: view.space.cut })}</p>}
+      {cut !== null && <p class="note">{t("cut", { why: cut })}</p>}
       {view.space.truncated !== null && <p class="note">{view.space.truncated}</p>}
       <div
         ref={holder}
@@ -638,10 +641,10 @@ function Links(props: {
   if (hover.va !== null) {
     const row = view.at(hover.va);
     if (row >= 0 && view.exact(row)) rows.push(row);
-  } else if (hover.pa !== null && view.space.cut === null) {
+  } else if (hover.pa !== null) {
     for (let row = 0; row < view.length && rows.length < 32; row++) {
       const offset = hover.pa - (view.pa[row] as number);
-      if (offset >= 0 && offset < (view.pages[row] as number) * UNIT) rows.push(row);
+      if (offset >= 0 && offset < (view.pages[row] as number) * UNIT && view.exact(row)) rows.push(row);
     }
   }
   return (

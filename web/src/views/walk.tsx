@@ -6,6 +6,8 @@ import { hex, parse, size } from "../address";
 import { useGiven } from "../context";
 import type { Meaning } from "../document";
 import { named, t } from "../i18n";
+import { learnWay } from "../live";
+import { served } from "../load";
 import type { MachineView } from "../model";
 import { Pa, Picture, Va } from "../parts";
 import type { SpaceView } from "../space";
@@ -19,6 +21,7 @@ export function WalkView(): JSX.Element {
   const { machine, state, go } = useGiven();
   const [text, setText] = useState("");
   const [bad, setBad] = useState(false);
+  const [, setTold] = useState(0);
   useEffect(() => {
     if (state.va !== null) setText(hex(state.va));
   }, [state.va]);
@@ -55,13 +58,21 @@ export function WalkView(): JSX.Element {
       {walked === null || space === null ? (
         <p>{t("walk.hint")}</p>
       ) : (
-        <Walked machine={machine} view={space} walked={walked} />
+        <Walked machine={machine} view={space} walked={walked} told={() => setTold((times) => times + 1)} />
       )}
     </div>
   );
 }
 
-function Walked({ machine, view, walked }: { machine: MachineView; view: SpaceView; walked: Walk }): JSX.Element {
+interface WalkedProps {
+  readonly machine: MachineView;
+  readonly view: SpaceView;
+  readonly walked: Walk;
+  /** Called when the server has told more of the way. */
+  readonly told: () => void;
+}
+
+function Walked({ machine, view, walked, told }: WalkedProps): JSX.Element {
   return (
     <>
       <p>
@@ -85,7 +96,11 @@ function Walked({ machine, view, walked }: { machine: MachineView; view: SpaceVi
           </li>
         ))}
       </ol>
-      <Result walked={walked} />
+      {walked.missing === null ? (
+        <Result walked={walked} />
+      ) : (
+        <Missing machine={machine} view={view} walked={walked} told={told} />
+      )}
     </>
   );
 }
@@ -287,10 +302,23 @@ function Around(props: { machine: MachineView; view: SpaceView; step: Step; va: 
   );
 }
 
+/** A table that the page does not have: a server is asked for the rest of the way. */
+function Missing({ machine, view, walked, told }: WalkedProps): JSX.Element {
+  const [why, setWhy] = useState<string | null>(null);
+  useEffect(() => {
+    setWhy(null);
+    if (!served()) return;
+    learnWay(machine.pool, view.space.name, walked.va).then(told, (error: Error) => setWhy(error.message));
+  }, [machine, view, walked.va]);
+  const text = t(served() ? "walk.asked" : "walk.missing", { pa: hex(walked.missing ?? 0) });
+  return (
+    <p class="result" role="status">
+      {text} {why}
+    </p>
+  );
+}
+
 function Result({ walked }: { walked: Walk }): JSX.Element {
-  if (walked.missing !== null) {
-    return <p class="result" role="status">{t("walk.missing", { pa: hex(walked.missing) })}</p>;
-  }
   if (walked.fault !== null) {
     return (
       <p
