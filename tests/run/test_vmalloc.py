@@ -113,7 +113,7 @@ def test_an_array_of_pages_that_is_too_long_is_vmalloced_itself(kernel) -> None:
 
 def test_refusals_leave_everything_as_it_was(kernel) -> None:
     free, areas = kernel.pages.free, len(kernel.space.vmalloc.areas.areas)
-    most = kernel.machine.handed_over.totalram * kernel.page_size
+    most = kernel.space.vmalloc.total_pages * kernel.page_size
     with pytest.raises(InputError, match="0 bytes"):
         kernel.vmalloc(0)
     with pytest.raises(TtbrError, match="exceeds total pages"):

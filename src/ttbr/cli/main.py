@@ -14,6 +14,11 @@ EXIT_INTERRUPTED = 130
 
 COMMANDS = {
     "boot": ("boot", "boot_command", "Predict how Linux lays out a board's memory."),
+    "run": (
+        "run",
+        "run_command",
+        "Let Linux run on a board: processes, faults, TLBs, as a scenario says.",
+    ),
     "check": (
         "check",
         "check_command",

@@ -10,7 +10,7 @@ from typing import Any
 import click
 from click.core import ParameterSource
 
-from ttbr.cli.boards import OPTIONS, Request
+from ttbr.cli.boards import BOARD, OPTIONS, Request
 from ttbr.errors import InputError
 
 MOST = 1000  # variants of one sweep
@@ -29,7 +29,7 @@ def _command() -> click.Command:
         """Nothing: only the options count."""
 
     decorated: Any = nothing
-    for option in reversed(OPTIONS):
+    for option in reversed((BOARD, *OPTIONS)):
         decorated = option(decorated)
     command = click.command(add_help_option=False)(decorated)
     for parameter in command.params:
@@ -45,11 +45,18 @@ def with_options(request: Request, text: str, where: str) -> Request:
     """
     try:
         words = [text] if Path(text).is_file() else shlex.split(text)
-        command = _command()
-        context = command.make_context(where, words)
-    except (ValueError, click.ClickException) as error:
-        what = error.format_message() if isinstance(error, click.ClickException) else str(error)
-        raise InputError(f"{where} {text!r}: {what}") from error
+    except ValueError as error:
+        raise InputError(f"{where} {text!r}: {error}") from error
+    return with_words(request, words, where)
+
+
+def with_words(request: Request, words: list[str], where: str) -> Request:
+    """As `with_options`, with the words that a shell would make of the text."""
+    try:
+        context = _command().make_context(where, list(words))
+    except click.ClickException as error:
+        what = error.format_message()
+        raise InputError(f"{where} {' '.join(words)!r}: {what}") from error
     changes = {
         name: value
         for name, value in context.params.items()

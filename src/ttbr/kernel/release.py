@@ -235,6 +235,11 @@ _EFI = {
 }
 
 _PROCESSES = {
+    "smaps_ksm": Behaviour(
+        "/proc/PID/smaps has a line for pages that are merged (KSM)",
+        "fs/proc/task_mmu.c: __show_smap",
+        since=(6, 6),
+    ),
     "heap_overlaps_brk": Behaviour(
         "an area is [heap] if it overlaps [start_brk, brk); before, if it touches it",
         "include/linux/mm.h: vma_is_initial_heap; 6.1 fs/proc/task_mmu.c: show_map_vma",

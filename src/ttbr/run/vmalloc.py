@@ -80,7 +80,7 @@ class Vmalloc:
         """__vmalloc_node_range: the general form; `prot` is PAGE_KERNEL if left out."""
         if size <= 0:
             raise InputError(f"an area of {size} bytes cannot be allocated")
-        if size // self._page > self._total_pages:
+        if size // self._page > self.total_pages:
             raise TtbrError(f"vmalloc error: size {size}, exceeds total pages")
         low = self.start if start is None else start
         high = self.end if end is None else end
@@ -105,7 +105,7 @@ class Vmalloc:
         self, pfns: NDArray[np.uint64], *, prot: int | None = None, caller: str = "vmap"
     ) -> int:
         """Map frames that the caller has side by side; the address. They stay the caller's."""
-        if not len(pfns) or len(pfns) > self._total_pages:
+        if not len(pfns) or len(pfns) > self.total_pages:
             raise InputError(f"vmap of {len(pfns)} pages: that is none, or more than there are")
         bits = self._space.prot.kernel if prot is None else prot
         size = len(pfns) * self._page
@@ -260,10 +260,9 @@ class Vmalloc:
         return 0 if area.flags & Vm.NO_GUARD else self._page
 
     @property
-    def _total_pages(self) -> int:
-        """totalram_pages()."""
-        assert self._machine.handed_over is not None
-        return self._machine.handed_over.totalram
+    def total_pages(self) -> int:
+        """totalram_pages(): what all zones manage."""
+        return sum(zone.managed for zone in self._pages.zones)
 
     def _note(self, kind: str, area: VmStruct, what: str) -> None:
         """An event; it ends before the guard page."""

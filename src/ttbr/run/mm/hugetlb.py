@@ -83,6 +83,7 @@ class HugePools:
     def __init__(self, user: UserSpace) -> None:
         machine = user.kernel.machine
         shift = user.page_shift
+        self._user = user
         self._pools = {
             size: HugePool(size, (size >> shift).bit_length() - 1)
             for size in sorted(huge_page_sizes(machine))
@@ -108,6 +109,20 @@ class HugePools:
             known = ", ".join(f"{each >> 10}K" for each in self._pools) or "none"
             raise InputError(f"no huge pages of {size >> 10}K: this kernel knows {known}")
         return found
+
+    def grow(self, size: int, count: int) -> int:
+        """nr_hugepages at run time: ``count`` pages more, as far as there is room; how many now."""
+        pool = self.pool(size)
+        if pool.order > self._user.pages.max_order:
+            raise InputError(f"pages of {size >> 10}K come from the command line only")
+        for _ in range(count):
+            try:
+                pfn = self._user.pages.alloc_pages(pool.order, POOL_GFP)
+            except OutOfMemory:
+                break
+            self._user.frames.set_owner(pfn, Owner.ANON)
+            pool.add(pfn)
+        return pool.total
 
 
 def _fill(user: UserSpace, pool: HugePool, wanted: HugePages) -> None:
