@@ -103,6 +103,9 @@ export function layerColour(layer: string): string {
   return LAYERS[layer] ?? PALETTE.purple;
 }
 
+/** Of what has no colour of its own. */
+export const OTHER: string = PALETTE.orange;
+
 /** What lies in physical memory, by its name. */
 export function contentColour(what: string): string {
   if (what.startsWith("kernel")) return PALETTE.vermilion;
@@ -111,7 +114,7 @@ export function contentColour(what: string): string {
   if (what.startsWith("CMA")) return PALETTE.sky;
   if (what === "translation tables") return PALETTE.blue;
   if (what.includes("struct pages")) return PALETTE.yellow;
-  return PALETTE.orange;
+  return OTHER;
 }
 
 const CHANGES: { readonly [change: string]: string } = {

@@ -46,6 +46,11 @@ export function Details(): JSX.Element {
   );
 }
 
+/** The name of what lies at a page: of the process's area, or the region of the layout. */
+function bandName(machine: MachineView, view: SpaceView, page: number): string {
+  return machine.bandsOf(view).find((band) => page >= band.low && page < band.high)?.name ?? "";
+}
+
 function translated(machine: MachineView, view: SpaceView, va: bigint): number | null {
   const found = machine.translate(view, va);
   if (found.pa !== null) return Number(found.pa);
@@ -57,6 +62,7 @@ function Virtual({ machine, view, va }: { machine: MachineView; view: SpaceView;
   const page = pageOf(va);
   const row = view.at(page);
   const symbol = machine.symbols.nearest(va);
+  const entry = machine.linuxEntry(view, va);
   const findings = machine.subject.findings.filter((finding) =>
     finding.mapped?.some((one) => one.root === view.space.root && va >= BigInt(one.va) && va <= BigInt(one.last)),
   );
@@ -69,7 +75,7 @@ function Virtual({ machine, view, va }: { machine: MachineView; view: SpaceView;
       </dd>
       <dt>{t("details.space")}</dt>
       <dd>
-        {view.space.name} {machine.band(page)?.name}
+        {view.space.name} {bandName(machine, view, page)}
       </dd>
       <dt>{t("details.mapping")}</dt>
       {row < 0 ? (
@@ -81,6 +87,21 @@ function Virtual({ machine, view, va }: { machine: MachineView; view: SpaceView;
           <br />
           <code>{view.meaningOf(row)?.summary ?? "?"}</code>
         </dd>
+      )}
+      {entry !== null && (
+        <>
+          <dt>{t("details.linux")}</dt>
+          <dd>
+            {entry.kind}
+            {entry.pa !== null && (
+              <>
+                {" "}
+                <Pa pa={entry.pa} />
+              </>
+            )}{" "}
+            <code>{entry.flags.join(" ")}</code>
+          </dd>
+        </>
       )}
       {findings.map((finding) => (
         <dd key={finding.code + finding.message}>

@@ -59,6 +59,8 @@ export interface Subject {
   readonly relations?: { readonly [name: string]: Table };
   /** Of an image: Linux's own entries by the root of a process. */
   readonly entries?: { readonly [root: Hex]: Table<EntryColumn> };
+  /** Names of the bits of the entries' `flags`, lowest first. */
+  readonly flags?: readonly string[];
   readonly notes?: readonly string[];
 }
 

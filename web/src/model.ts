@@ -74,12 +74,21 @@ export class Symbols {
   }
 }
 
+/** An entry that Linux has for a page: its kind, the physical address of the page, flags by name. */
+export interface LinuxEntry {
+  readonly kind: string;
+  readonly pa: number | null;
+  readonly flags: readonly string[];
+}
+
 export class MachineView {
   readonly spaces: readonly SpaceView[];
   readonly bands: readonly Band[];
   readonly places: readonly Place[];
   private poolMade: Pool | null = null;
   private symbolsMade: Symbols | null = null;
+  private usersMade: Map<number, number> | null = null;
+  private readonly areasMade = new Map<SpaceView, Band[]>();
   private readonly meaningsMade = new Map<number, Meanings>();
 
   constructor(
@@ -140,6 +149,65 @@ export class MachineView {
     );
     const found = this.bands[at];
     return found !== undefined && page < found.high ? found : null;
+  }
+
+  /** What lies where in a space by name: the areas of a process, else the kernel's layout. */
+  bandsOf(view: SpaceView): readonly Band[] {
+    const vmas = this.subject.relations?.["vmas"];
+    const [pid] = view.space.owners;
+    if (vmas === undefined || pid === undefined) return this.bands;
+    let found = this.areasMade.get(view);
+    if (found === undefined) {
+      const pids = this.doc.numbers(vmas, "pid");
+      const start = this.doc.words(vmas, "start");
+      const last = this.doc.words(vmas, "last");
+      const present = this.doc.numbers(vmas, "present");
+      found = [];
+      for (let row = 0; row < pids.length; row++) {
+        if (pids[row] !== pid) continue;
+        const name = this.doc.text(vmas, "name", row) || this.doc.text(vmas, "permissions", row);
+        found.push({
+          name: name ?? "",
+          low: pageOf(start[row] as bigint),
+          high: pageOf(last[row] as bigint) + 1,
+          mapped: present[row] as number,
+        });
+      }
+      found.sort((a, b) => a.low - b.low);
+      this.areasMade.set(view, found);
+    }
+    return found;
+  }
+
+  /** Linux's own entry for an address of a process; null where it has none. */
+  linuxEntry(view: SpaceView, va: bigint): LinuxEntry | null {
+    const entries = this.subject.entries?.[view.space.root];
+    if (entries === undefined) return null;
+    const page = this.doc.numbers(entries, "page");
+    const row = lastAtMost(page, pageOf(va));
+    if (row < 0) return null;
+    const offset = pageOf(va) - (page[row] as number);
+    if (offset >= (this.doc.numbers(entries, "pages")[row] as number)) return null;
+    const pa = this.doc.numbers(entries, "pa")[row] as number;
+    const bits = this.doc.numbers(entries, "flags")[row] as number;
+    return {
+      kind: this.doc.text(entries, "kind", row) ?? "",
+      pa: pa === 0 ? null : pa + offset * UNIT + Number(va & 0xfffn),
+      flags: (this.subject.flags ?? []).filter((_, at) => (bits >> at) & 1),
+    };
+  }
+
+  /** In how many spaces a table is used. */
+  get spacesOfTable(): ReadonlyMap<number, number> {
+    if (this.usersMade === null) {
+      this.usersMade = new Map();
+      for (const { space } of this.spaces) {
+        for (const pa of new Set(this.doc.numbers(space.tables, "pa"))) {
+          this.usersMade.set(pa, (this.usersMade.get(pa) ?? 0) + 1);
+        }
+      }
+    }
+    return this.usersMade;
   }
 
   translate(view: SpaceView, va: bigint): Walk {

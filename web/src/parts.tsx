@@ -96,7 +96,7 @@ export function DataTable(props: {
     }
   }
   return (
-    <section class="data" aria-label={props.caption}>
+    <div class="data">
       <div class="bar">
         <h3>
           {props.caption} <span class="count">{props.rows}</span>
@@ -124,7 +124,7 @@ export function DataTable(props: {
           {t("more", { n: props.rows - last })}
         </button>
       )}
-    </section>
+    </div>
   );
 }
 

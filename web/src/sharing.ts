@@ -42,9 +42,6 @@ export interface Sharing {
   readonly common: readonly (readonly number[])[];
 }
 
-/** Bits of `flags`: as `ttbr.kernel.linux_pte.FLAGS` has them. */
-const WRITE = 1 << 2;
-const SPECIAL = 1 << 3;
 const PAGE_KINDS = new Set(["present", "PROT_NONE", "old", "invalidated"]);
 
 const MADE = new WeakMap<MachineView, Sharing>();
@@ -68,6 +65,11 @@ function compute(machine: MachineView): Sharing {
       names.set(pid[row] as number, doc.text(tasks, "name", row) ?? "");
     }
   }
+  const bit = (flag: string): number => {
+    const at = (subject.flags ?? []).indexOf(flag);
+    return at < 0 ? 0 : 1 << at;
+  };
+  const [write, special] = [bit("write"), bit("special")];
   const processes: Process[] = [];
   const runs: Run[] = [];
   const areas = areasOf(machine);
@@ -90,14 +92,14 @@ function compute(machine: MachineView): Sharing {
       const bytes = (pages[row] as number) * UNIT;
       const bits = flags[row] as number;
       if (kind === "swap") process.swapped += bytes;
-      if (!PAGE_KINDS.has(kind) || bits & SPECIAL) continue;
+      if (!PAGE_KINDS.has(kind) || bits & special) continue;
       process.resident += bytes;
       if (kind !== "present") process.hidden += bytes;
       const huge = (unit[row] as number) * UNIT > machine.pageSize;
       if (huge) process.huge += bytes;
       const area = own[lastAtMost(starts, page[row] as number)];
       const private_ = area !== undefined && (page[row] as number) < area.high && area.private;
-      const copied = private_ && area.writable && !(bits & WRITE) && kind !== "PROT_NONE";
+      const copied = private_ && area.writable && !(bits & write) && kind !== "PROT_NONE";
       if (copied) process.copied += bytes;
       runs.push({
         process: at, page: page[row] as number, pages: pages[row] as number, pa: pa[row] as number,

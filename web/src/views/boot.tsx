@@ -172,7 +172,7 @@ function Timeline(props: {
                 onClick={() => props.onStage(machines[at] ?? 0)}
               />
               {narrow ? (
-                <text transform={`translate(${box.x + box.width / 2 - 3} ${STAGE_HEIGHT + 16}) rotate(60)`}>{box.name}</text>
+                <text class="below" transform={`translate(${box.x + box.width / 2 - 3} ${STAGE_HEIGHT + 16}) rotate(60)`}>{box.name}</text>
               ) : (
                 <text x={box.x + box.width / 2} y={STAGE_HEIGHT / 2 + 4} text-anchor="middle" pointer-events="none">
                   {box.name}

@@ -107,7 +107,7 @@ function One({ finding }: { finding: Finding }): JSX.Element {
             { key: "size", label: t("column.size"), number: true },
             { key: "pa", label: t("column.pa") },
             { key: "descriptor", label: t("walk.descriptor") },
-            { key: "show", label: "" },
+            { key: "show", label: t("view.map") },
           ]}
           rows={mapped.length}
           cell={(row, column) => {

@@ -3,8 +3,8 @@
 import type { JSX } from "preact";
 import { useMemo, useState } from "preact/hooks";
 import { hex, pageOf, size, UNIT, vaOf } from "../address";
-import { replay } from "../boot";
-import { dark, type Fill, Fills } from "../colours";
+import { eventsOf, replay } from "../boot";
+import { dark, type Fill, Fills, OTHER } from "../colours";
 import { useGiven } from "../context";
 import { type Box, boxes } from "../draw";
 import { added } from "../fresh";
@@ -23,6 +23,7 @@ const HEIGHT = 620;
 const TOP = 22;
 const LEAST_LABEL = 13;
 const WHEEL = 0.8;
+const BAND_LETTERS = 16;
 
 /** Where the columns are, for a width. */
 function columnsFor(width: number, digits: number, layers: number) {
@@ -232,10 +233,11 @@ function Map({ machine, view: told }: { machine: MachineView; view: SpaceView })
         >
           <Headings columns={columns} layers={layers} />
           <g transform={`translate(0 ${TOP})`}>
-            <Bands bands={machine.bands} scale={scale} columns={columns} />
+            <Bands bands={machine.bandsOf(view)} scale={scale} columns={columns} />
             <Column view={view} drawn={drawn} scale={scale} columns={columns} />
             <Physical layers={layers} scale={physical} columns={columns} />
             <Findings machine={machine} view={view} scale={scale} columns={columns} />
+            <EventMark view={view} scale={scale} physical={physical} columns={columns} />
             <Marks view={view} machine={machine} scale={scale} physical={physical} columns={columns} />
             {hover !== null && (
               <Links
@@ -373,7 +375,8 @@ function physicalLegend(layers: readonly Layer[]) {
       const colour = layer.colour(place);
       const what = place.what.split(" ")[0] ?? "";
       const key = `content-${colour}`;
-      if (!found.has(key)) found.set(key, { key, label: named("content", what), colour });
+      const label = colour === OTHER ? t("content.taken") : named("content", what);
+      if (!found.has(key)) found.set(key, { key, label, colour });
     }
   }
   return [...found.values()];
@@ -425,7 +428,8 @@ function Bands(props: { bands: readonly Band[]; scale: Scale; columns: Columns }
             <rect x={columns.bandAt} y={top} width={columns.band - 4} height={Math.max(0.5, bottom - top)} />
             {bottom - top >= LEAST_LABEL && (
               <text x={columns.bandAt + 6} y={(top + bottom) / 2 + 4}>
-                {band.name}
+                {band.name.slice(band.name.length > BAND_LETTERS ? -BAND_LETTERS : 0)}
+                <title>{band.name}</title>
               </text>
             )}
           </g>
@@ -597,6 +601,29 @@ function Findings(props: { machine: MachineView; view: SpaceView; scale: Scale; 
       })}
     </g>
   );
+}
+
+/** The range of the event that the boot is at. */
+function EventMark(props: {
+  view: SpaceView; scale: Scale; physical: Scale; columns: Columns;
+}): JSX.Element | null {
+  const { model, state, machine } = useGiven();
+  const boot = machine?.subject.boot;
+  if (state.event === null || !boot) return null;
+  const event = eventsOf(model, boot)[state.event - 1];
+  if (event === undefined || event.end < event.start) return null;
+  const { view, scale, physical, columns } = props;
+  const virtual = event.kind === "map";
+  const on = virtual ? scale : physical;
+  const unit = virtual ? UNIT : 1;
+  const low = Number(event.start) / unit;
+  const high = (Number(event.end) + 1) / unit;
+  if (high <= on.low || low >= on.high || (virtual && Number(event.start) / UNIT < view.low)) return null;
+  const top = on.y(Math.min(high, on.high));
+  const bottom = on.y(Math.max(low, on.low));
+  const x = virtual ? columns.vaAt : columns.physicalAt;
+  const width = virtual ? columns.va : columns.labelAt - columns.physicalAt - 6;
+  return <rect class="event" x={x} y={top - 1} width={width} height={Math.max(3, bottom - top + 2)} />;
 }
 
 /** The selected address, on both sides. */

@@ -233,7 +233,8 @@ function Entries({ machine }: { machine: MachineView }): JSX.Element | null {
                 .filter((other) => other.process !== at && other.pa < end && run.pa < other.pa + other.pages * UNIT)
                 .map((other) => processes[other.process]?.pid ?? 0),
             );
-            return { text: [...others].join(" ") };
+            const text = [...others].join(" ");
+            return { text, shown: <span class="line">{text}</span> };
           }
         }
       }}

@@ -108,7 +108,7 @@ function Tables({ machine, view }: { machine: MachineView; view: SpaceView }): J
     return [...counts.entries()];
   }, [view]);
   function* all(): Generator<(string | null)[]> {
-    yield ["level", "pa", "va", "covers_bytes", "entries", "used", "reached"];
+    yield ["level", "pa", "va", "covers_bytes", "entries", "used", "reached", "spaces"];
     const walk = function* (nodes: readonly Node[]): Generator<(string | null)[]> {
       for (const node of nodes) {
         const table = machine.pool.table(node.pa);
@@ -120,6 +120,7 @@ function Tables({ machine, view }: { machine: MachineView; view: SpaceView }): J
           String(node.entries),
           table === null ? null : String(table.end - table.first),
           String(reached.get(`${node.pa}/${node.level}`) ?? 1),
+          String(machine.spacesOfTable.get(node.pa) ?? 1),
         ];
         yield* walk(node.children);
       }
@@ -194,6 +195,7 @@ function Branch(props: {
   const here = page >= node.page && page < node.page + pages;
   const used = kinds === null ? null : [...kinds.values()].reduce((a, b) => a + b, 0);
   const times = reached.get(`${node.pa}/${node.level}`) ?? 1;
+  const spaces = machine.spacesOfTable.get(node.pa) ?? 1;
   return (
     <li>
       <div class={here ? "node here" : "node"}>
@@ -219,6 +221,7 @@ function Branch(props: {
           {used === null ? t("tables.not_here") : t("tables.used", { n: used, all: node.entries })}
         </span>
         {times > 1 && <strong>{t("tables.shared", { n: times })}</strong>}
+        {spaces > 1 && <span class="shared">{t("tables.spaces", { n: spaces })}</span>}
       </div>
       {open && node.children.length > 0 && (
         <ul>

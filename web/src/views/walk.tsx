@@ -8,7 +8,7 @@ import type { Meaning } from "../document";
 import { named, t } from "../i18n";
 import { learnWay } from "../live";
 import { served } from "../load";
-import type { MachineView } from "../model";
+import type { LinuxEntry, MachineView } from "../model";
 import { Pa, Picture, Va } from "../parts";
 import type { SpaceView } from "../space";
 import { canonical, type Step, type Walk, formOf } from "../walk";
@@ -101,6 +101,7 @@ function Walked({ machine, view, walked, told }: WalkedProps): JSX.Element {
       ) : (
         <Missing machine={machine} view={view} walked={walked} told={told} />
       )}
+      <Linux entry={machine.linuxEntry(view, walked.va)} faulted={walked.fault !== null} />
     </>
   );
 }
@@ -161,8 +162,8 @@ function Bits({ view, walked }: { view: SpaceView; walked: Walk }): JSX.Element 
       >
         {bits}
         {[...groups.filter((g) => g.low >= offset), { low: 0, high: offset - 1, label: t("walk.offset"), colour: "" }].map((group) => {
-          const y = (rows - 1 - Math.floor(group.low / perRow)) * height;
-          const left = x(Math.min(group.high, (Math.floor(group.low / perRow) + 1) * perRow - 1));
+          const y = (rows - 1 - Math.floor(group.high / perRow)) * height;
+          const left = x(group.high);
           const value = (address >> BigInt(group.low)) & ((1n << BigInt(group.high - group.low + 1)) - 1n);
           return (
             <text key={group.low} class="edge" x={left} y={y + 48}>
@@ -215,7 +216,9 @@ function StepView(props: {
             </tbody>
           </table>
         </div>
-        <Around machine={machine} view={view} step={step} va={va} />
+        {machine.pool.table(step.table) !== null && (
+          <Around machine={machine} view={view} step={step} va={va} />
+        )}
       </div>
       {step.kind === "table" && (
         <p class="limits">
@@ -350,6 +353,17 @@ function Result({ walked }: { walked: Walk }): JSX.Element {
       </p>
       {walked.meaning === null ? <p>{t("unknown")}</p> : <Attributes meaning={walked.meaning} />}
     </section>
+  );
+}
+
+/** What Linux has where the hardware finds nothing. */
+function Linux({ entry, faulted }: { entry: LinuxEntry | null; faulted: boolean }): JSX.Element | null {
+  if (entry === null || !faulted) return null;
+  return (
+    <p class="linux" role="status">
+      {t("walk.for_linux", { kind: entry.kind })} {entry.pa !== null && <Pa pa={entry.pa} />}{" "}
+      <code>{entry.flags.join(" ")}</code>
+    </p>
   );
 }
 

@@ -7,6 +7,7 @@ import numpy as np
 
 from ttbr.arch.regime import MissingRegister
 from ttbr.errors import TtbrError
+from ttbr.kernel.linux_pte import FLAGS
 from ttbr.mmu.image import Image
 from ttbr.recover.kernel_memory import KernelMemory
 from ttbr.recover.linux import Linux
@@ -33,7 +34,8 @@ def image_json(pen: Pen, image: Image, linux: Linux | None) -> tuple[Head, Head]
     roots = held_roots(image)
     notes: list[str] = []
     if linux is None:
-        return machine_json(pen, image, roots, ()), {"relations": {}, "entries": {}, "notes": notes}
+        told: Head = {"relations": {}, "entries": {}, "flags": [], "notes": notes}
+        return machine_json(pen, image, roots, ()), told
     roots += list(_processes(linux, notes))
     memory = KernelMemory(linux)
     pen.progress("memory")
@@ -51,6 +53,7 @@ def image_json(pen: Pen, image: Image, linux: Linux | None) -> tuple[Head, Head]
     return machine, {
         "relations": _relations(pen, linux, notes),
         "entries": _entries(pen, linux, roots),
+        "flags": list(FLAGS),
         "notes": notes,
     }
 
