@@ -11,6 +11,8 @@ from ttbr.run.cpu.decoder import BITS, Decoder
 from ttbr.run.cpu.walker import Half, read_entry
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from ttbr.memory.ram import Ram
     from ttbr.run.cpu.asids import Asids, MmContext
     from ttbr.run.cpu.cpu import CpuState
@@ -32,7 +34,14 @@ class TlbChecks:
     """
 
     def __init__(
-        self, ram: Ram, log: RunLog, asids: Asids, entry_size: int, *, support: int = 0
+        self,
+        ram: Ram,
+        log: RunLog,
+        cpus: Sequence[CpuState],
+        asids: Asids,
+        entry_size: int,
+        *,
+        support: int = 0,
     ) -> None:
         self.ram = ram
         self.entry_size = entry_size
@@ -40,7 +49,7 @@ class TlbChecks:
         self.asids = asids
         self.support = support
         self.violations: list[Violation] = []
-        self.cpus: list[CpuState] = []
+        self.cpus = cpus
         self.contexts: dict[int, MmContext] = {}
         self.kernel_roots: set[int] = set()
 

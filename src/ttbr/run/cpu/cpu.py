@@ -91,6 +91,12 @@ class CpuState:
         assert self._reference is not None, "a kernel that runs has tables"
         return self._reference.decoder
 
+    @property
+    def roots(self) -> set[int]:
+        """The root tables that its registers point to."""
+        self._refresh()
+        return {half.root for half in (self._lower, self._upper) if half is not None}
+
     def write(self, name: str, value: int) -> None:
         """Set a system register."""
         self.registers[name] = value
@@ -247,17 +253,15 @@ class CpuState:
         return abort_of(fault, access, self._format, domain)
 
 
-def _pieces(va: int, size: int) -> list[tuple[int, int]]:
+def _pieces(va: int, size: int) -> Iterator[tuple[int, int]]:
     """The parts of an access that each lie within one page: (address, bytes)."""
     if size <= 0:
         raise TtbrError(f"an access has at least one byte, not {size}")
-    room = SMALLEST_PAGE - va % SMALLEST_PAGE
-    if size <= room:
-        return [(va, size)]
-    pieces = [(va, room)]
-    for at in range(va + room, va + size, SMALLEST_PAGE):
-        pieces.append((at, min(SMALLEST_PAGE, va + size - at)))
-    return pieces
+    end = va + size
+    while va < end:
+        count = min(SMALLEST_PAGE - va % SMALLEST_PAGE, end - va)
+        yield va, count
+        va += count
 
 
 def _of_address(fault: Fault, va: int) -> Fault:

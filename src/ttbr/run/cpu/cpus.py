@@ -57,7 +57,6 @@ class Cpus:
         self.on_abort: AbortHandler | None = None
         self.before_switch: Callable[[MmContext], None] | None = None
         self._active: dict[int, MmContext | None] = {}
-        self._lazy: set[int] = set()
         swapper = machine.roots["swapper_pg_dir"]
         self._regimes = Regimes(swapper)
         self._list: list[CpuState] = []
@@ -88,7 +87,9 @@ class Cpus:
             support = 0
         else:
             raise InputError("the boot ended before its architecture was known")
-        self.checks = TlbChecks(machine.ram, log, self.asids, tables.entry_size, support=support)
+        self.checks = TlbChecks(
+            machine.ram, log, self._list, self.asids, tables.entry_size, support=support
+        )
         self.checks.kernel_roots.update(machine.roots.values())
         tables.watch = self.checks
         self.current = self._bring_up(0)
@@ -121,10 +122,8 @@ class Cpus:
         cpu.enter_kernel()
         number = cpu.number
         if context is None:
-            self._lazy.add(number)
             self._switch.leave_mm(cpu)
             return
-        self._lazy.discard(number)
         if self._active[number] is context:
             self._switch.same_mm(cpu, context)
             return
@@ -163,9 +162,9 @@ class Cpus:
         if number:
             self._switch.no_mm(cpu)
         self._switch.start(cpu)
+        self.checks.kernel_roots |= cpu.roots
         self.all[number] = cpu
         self._list.append(cpu)
-        self.checks.cpus.append(cpu)
         self._active[number] = None
         return cpu
 
