@@ -7,15 +7,20 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 from urllib.parse import quote
+from xml.etree import ElementTree
 
 import pytest
-from model_images import save
+from model_images import EXAMPLES, booted, save
 from scattered import scattered
 from served import serving
 from shown_page import expected, walks
 
+from ttbr.errors import TtbrError
 from ttbr.memory.save import save_core
+from ttbr.mmu.image import Image
 from ttbr.recover.note import image_note
+from ttbr.recover.translate import Translator
+from ttbr.report.translation import translation_json
 
 TEXT = {"arm64": 0xFFFF800008010000, "arm32": 0xC0300000}
 NOWHERE = {"arm64": 0xFFFFFFFFFFFF0000, "arm32": 0xBF000000}
@@ -27,6 +32,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     root = tmp_path_factory.mktemp("images")
     for name in TEXT:
         save(name, root / f"{name}.elf")
+    (root / "board.dtb").write_bytes((EXAMPLES / "qemu-virt-arm64.dtb").read_bytes())
     (root / HOSTILE).write_bytes((root / "arm32.elf").read_bytes())
     (root / "broken.elf").write_bytes((root / "arm64.elf").read_bytes()[:300])
     return root
@@ -43,6 +49,19 @@ def open_image(page, address: str, name: str, place: str = "view=map&lang=en") -
     page.wait_for_selector("#app[data-ready]")
 
 
+def _walkable(image: Image) -> list[str]:
+    """The roots that the registers hold at a stage."""
+    found = []
+    for root in ("kernel", "user"):
+        try:
+            space = image.address_space(root)
+        except TtbrError:
+            continue
+        if space.root:
+            found.append(root)
+    return found
+
+
 def translated(image: Path, *vas: int) -> list:
     """What ``ttbr translate --json`` says."""
     command = [sys.executable, "-m", "ttbr", "translate", image, *map(hex, vas), "--json"]
@@ -52,7 +71,7 @@ def translated(image: Path, *vas: int) -> list:
 
 def test_from_the_list_to_a_page(page, address, shoot):
     page.goto(address)
-    assert page.locator("li").count() == 4
+    assert page.locator("li").count() == 5
     shoot("list")
     page.get_by_text("arm64.elf", exact=True).click()
     page.wait_for_selector("#app[data-ready]")
@@ -101,6 +120,59 @@ def test_the_language_is_switched(page, address, shoot):
     assert page.locator("html").get_attribute("lang") == "zh"
     assert re.search("[\u4e00-\u9fff]", page.inner_text("nav"))
     shoot("chinese")
+
+
+def test_the_stages_of_a_boot_have_their_tables(page, address, shoot):
+    boot = booted("arm64")
+    open_image(page, address, "board.dtb", "view=boot&machine=0&lang=en")
+    va = boot.images["head"].facts.symbols["_text"] + 0x10000
+    for number, stage in enumerate(boot.stages):
+        assert f"machine={number}" in page.url or number == 0
+        image = boot.images[stage]
+        if "kernel" in _walkable(image):
+            wanted = expected(translation_json(Translator(image, "kernel").translate(va)))
+            place = page.url
+            assert walks(page, "kernel", [va], machine=number) == [wanted]
+            page.goto(place)
+            page.wait_for_selector("#app[data-ready]")
+        if number + 1 < len(boot.stages):
+            page.get_by_role("button", name="stage »").click()
+    shoot("boot")
+
+
+def test_a_picture_is_saved_and_draws_what_is_shown(page, address, tmp_path):
+    open_image(page, address, "arm64.elf")
+    with page.expect_download() as saved:
+        page.locator(".map").get_by_role("button", name="SVG").first.click()
+    picture = tmp_path / "map.svg"
+    saved.value.save_as(picture)
+    root = ElementTree.parse(picture).getroot()
+    assert root.tag == "{http://www.w3.org/2000/svg}svg"
+    words = {"".join(text.itertext()) for text in root.iter("{http://www.w3.org/2000/svg}text")}
+    assert {"Linear Mapping", "vmalloc area"} <= words
+
+
+def test_a_planted_finding_is_found_where_it_lies(page, tmp_path, shoot):
+    image = booted("arm64").images["mm_init"]
+    va = TEXT["arm64"]  # a page of the kernel's code becomes writable
+    leaf = image.address_space("kernel").translate(va).steps[-1]
+    assert leaf.kind.name == "PAGE"
+    image.memory.write(leaf.address, (leaf.descriptor & ~(1 << 7)).to_bytes(8, "little"))
+    save_core(tmp_path / "planted.elf", image.memory, [image_note(image)])
+    audited = subprocess.run(
+        [sys.executable, "-m", "ttbr", "audit", tmp_path / "planted.elf", "--json"],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    codes = [finding["code"] for finding in json.loads(audited.stdout)["findings"]]
+    with serving(tmp_path) as address:
+        open_image(page, address, "planted.elf", "view=findings&lang=en")
+        shown = page.locator("article.finding")
+        assert [shown.nth(n).get_attribute("data-code") for n in range(shown.count())] == codes
+        page.locator("article.finding", has_text=hex(va)).first.wait_for()
+        shoot("finding")
 
 
 SMALL = """

@@ -9,11 +9,11 @@ from urllib.parse import quote
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from model_images import save
+from model_images import EXAMPLES, booted, save
 from starlette.testclient import TestClient
 
 import ttbr
-from ttbr.errors import InputError
+from ttbr.errors import InputError, TtbrError
 from ttbr.recover.translate import Translator
 from ttbr.report.translation import translation_json
 from ttbr.report.view import unpack
@@ -36,6 +36,8 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (root / "below").mkdir()
     shutil.copy(DUMPS / "qemu-arm64-elf.xz", root / "below" / "guest.elf.xz")
     shutil.copy(root / "arm64.elf", root / HOSTILE)
+    shutil.copy(EXAMPLES / "qemu-virt-arm32.dtb", root / "board.dtb")
+    (root / "broken.dtb").write_bytes((root / "board.dtb").read_bytes()[:200])
     (root / "broken.elf").write_bytes((root / "arm64.elf").read_bytes()[:300])
     (root / "notes.txt").write_text("no image")
     (root / "raw.bin").write_bytes(lzma.decompress((DUMPS / "qemu-arm64-raw.xz").read_bytes()))
@@ -57,10 +59,11 @@ def client(folder: Path) -> Iterator[TestClient]:
 
 
 def test_the_list_has_images_and_nothing_that_leads_out(client):
-    names = [row["name"] for row in client.get("/api/images").json()["images"]]
-    assert names == sorted(
-        [HOSTILE, "again.elf", "arm64.elf", "below/guest.elf.xz", "broken.elf", "raw.bin"]
-    )
+    listed = client.get("/api/images").json()["images"]
+    boards = ["board.dtb", "broken.dtb"]
+    images = [HOSTILE, "again.elf", "arm64.elf", "below/guest.elf.xz", "broken.elf", "raw.bin"]
+    assert [row["name"] for row in listed] == sorted(boards + images)
+    assert [row["name"] for row in listed if row["kind"] == "board"] == boards
 
 
 NO_IMAGES = ["notes.txt", "loop.elf", "raw.json", "", ".", "a\0b", "%2e%2e/x"]
@@ -197,11 +200,29 @@ def test_the_list_as_a_page_has_links_that_lead_to_the_images(client):
     assert client.get(f"/?image={quote(HOSTILE)}").text == "<!doctype html>page"
 
 
-def test_a_damaged_image_is_one_line(client, folder):
-    answer = client.get("/api/document", params={"image": "broken.elf"})
+@pytest.mark.parametrize("name", ["broken.elf", "broken.dtb"])
+def test_a_damaged_image_is_one_line(client, folder, name):
+    answer = client.get("/api/document", params={"image": name})
     assert answer.status_code == 422
     error = answer.json()["error"]
-    assert "broken.elf" in error and "\n" not in error and str(folder) not in error
+    assert error and "\n" not in error and str(folder) not in error
+
+
+def test_a_board_is_booted_and_each_stage_is_a_machine(client):
+    boot = booted("arm32")
+    packed = client.get("/api/document", params={"image": "board.dtb"}).content
+    assert [m["stage"] for m in unpack(packed).head["machines"]] == boot.stages
+    for number, stage in enumerate(boot.stages):
+        image, query = boot.images[stage], {"image": "board.dtb", "va": "0xc0300000"}
+        answer = client.get("/api/translate", params={**query, "machine": str(number)})
+        try:
+            wanted = translation_json(Translator(image).translate(0xC0300000))
+        except TtbrError as error:  # before there are tables
+            assert (answer.status_code, answer.json()) == (422, {"error": str(error)})
+        else:
+            assert answer.json() == wanted
+    beyond = {"image": "board.dtb", "machine": str(len(boot.stages))}
+    assert client.get("/api/mappings", params=beyond).status_code == 422
 
 
 @pytest.mark.parametrize(
@@ -234,10 +255,11 @@ def test_limits_of_mappings(client):
 @given(
     st.sampled_from(["images", "document", "translate", "mappings"]),
     st.dictionaries(
-        st.sampled_from(["image", "va", "root", "from", "to", "limit", "x"]),
+        st.sampled_from(["image", "machine", "va", "root", "from", "to", "limit", "x"]),
         st.one_of(
             st.text(max_size=30),
-            st.sampled_from(["arm64.elf", "raw.bin", "broken.elf", "kernel", "user", "0x40000000"]),
+            st.sampled_from(["arm64.elf", "raw.bin", "board.dtb", "broken.elf"]),
+            st.sampled_from(["kernel", "user", "0x40000000", "1"]),
         ),
     ),
 )

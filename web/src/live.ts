@@ -4,7 +4,7 @@ import { useEffect, useState } from "preact/hooks";
 import { hex, pageOf, UNIT, vaOf } from "./address";
 import type { Hex } from "./document";
 import { asked, served } from "./load";
-import type { Pool } from "./pool";
+import type { MachineView } from "./model";
 import type { Rows, SpaceView } from "./space";
 
 /** Milliseconds that a window has to stay before its rows are asked for. */
@@ -29,22 +29,23 @@ interface Mappings {
 }
 
 /** Ask for the descriptors on the way of an address, and keep them with the tables. */
-export async function learnWay(pool: Pool, root: string, va: bigint): Promise<void> {
-  const answer = (await (await asked("translate", { va: hex(va), root })).json()) as Translation;
+export async function learnWay(machine: MachineView, root: string, va: bigint): Promise<void> {
+  const about = { machine: String(machine.number), va: hex(va), root };
+  const answer = (await (await asked("translate", about)).json()) as Translation;
   for (const { table, index, descriptor } of answer.steps) {
-    pool.learn(Number(table), index, BigInt(descriptor));
+    machine.pool.learn(Number(table), index, BigInt(descriptor));
   }
 }
 
 /** A space as far as it is known: exact in pages [low, high) as soon as the server has answered. */
-export function useDetail(view: SpaceView, low: number, high: number): SpaceView {
+export function useDetail(machine: MachineView, view: SpaceView, low: number, high: number): SpaceView {
   const [fine, setFine] = useState<SpaceView | null>(null);
   const known = fine !== null && fine.space === view.space && fine.cut(low, high) === null;
   useEffect(() => {
     if (!served() || known || view.cut(low, high) === null) return;
     let stale = false;
     const timer = setTimeout(() => {
-      rowsWithin(view, low, high).then(
+      rowsWithin(machine.number, view, low, high).then(
         (rows) => !stale && rows !== null && setFine(view.refined(rows, low, high)),
         () => undefined, // the page goes on saying that it is coarse
       );
@@ -58,8 +59,14 @@ export function useDetail(view: SpaceView, low: number, high: number): SpaceView
 }
 
 /** All rows of a window; null where there are too many. */
-async function rowsWithin(view: SpaceView, low: number, high: number): Promise<Rows | null> {
+async function rowsWithin(
+  machine: number,
+  view: SpaceView,
+  low: number,
+  high: number,
+): Promise<Rows | null> {
   const answer = await asked("mappings", {
+    machine: String(machine),
     root: view.space.name,
     from: hex(vaOf(low)),
     to: hex(vaOf(Math.ceil(high) - 1) | 0xfffn),

@@ -11,10 +11,11 @@ from pathlib import Path
 from ttbr.boot.fdt_node import Node, Property, printable
 from ttbr.errors import InputError
 
-__all__ = ["DeviceTree", "Node", "Property"]
+__all__ = ["DeviceTree", "Node", "Property", "read_blob"]
 
 MAGIC = 0xD00DFEED
 BEGIN_NODE, END_NODE, PROP, NOP, END = 1, 2, 3, 4, 9
+LARGEST = 64 << 20  # bytes of a file; Linux itself takes 2 MiB at most
 READABLE = 17  # the newest version of the format that this reader knows
 OLDEST = 16  # the oldest whose structure block looks the same
 MAX_DEPTH = 64  # as drivers/of/fdt.c:FDT_MAX_DEPTH
@@ -33,6 +34,15 @@ HEADER_FIELDS = (
     "size_dt_struct",  # since version 17
 )
 HEADER_SIZE = 4 * len(HEADER_FIELDS)
+
+
+def read_blob(path: Path) -> bytes:
+    """The bytes of a device tree's file; refuses what cannot be one by its size."""
+    with path.open("rb") as file:
+        blob = file.read(LARGEST + 1)
+    if len(blob) > LARGEST:
+        raise InputError(f"{path}: more than {LARGEST >> 20} MiB, so not a device tree")
+    return blob
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -12,7 +12,7 @@ import click
 from ttbr.boot.board import Board, c_string
 from ttbr.boot.boot import Boot, boot_until_failure, default_kernel
 from ttbr.boot.efi import Firmware, read_firmware
-from ttbr.boot.fdt import MAGIC, DeviceTree
+from ttbr.boot.fdt import MAGIC, DeviceTree, read_blob
 from ttbr.boot.loader import Placement, custom, qemu, u_boot
 from ttbr.cli.output import progress
 from ttbr.cli.values import INITRD, NUMBER, SIZE_BASE
@@ -22,8 +22,6 @@ from ttbr.kernel.cpu import find_cpu, with_registers
 from ttbr.kernel.kernel import Kernel
 from ttbr.kernel.what_if import parse_settings, with_options
 from ttbr.recover.registers import read_registers
-
-DTB_LIMIT = 64 << 20  # bytes; Linux itself takes 2 MiB at most
 
 FILE = click.Path(path_type=Path, dir_okay=False)
 
@@ -248,7 +246,7 @@ class Request:
                 raise InputError(f"--el is about arm64, and {kernel} is not")
             return replace(self._placement(board, kernel), el=self.el)
 
-        return attempt(_read(self.dtb), self._board, self._kernel, place, run)
+        return attempt(read_blob(self.dtb), self._board, self._kernel, place, run)
 
     def _board(self, blob: bytes) -> Board:
         firmware = self._firmware()
@@ -263,7 +261,7 @@ class Request:
         """The command line that is asked for, or that of the tree."""
         if self.bootargs is not None:
             return self.bootargs
-        chosen = DeviceTree.parse(_read(self.dtb)).find("/chosen")
+        chosen = DeviceTree.parse(read_blob(self.dtb)).find("/chosen")
         found = chosen.prop("bootargs") if chosen else None
         return c_string(found) if found else ""
 
@@ -336,12 +334,3 @@ def _kernel_from(config: Path, system_map: Path, image: Path | None) -> Kernel:
 def _placed(initrd: tuple[int | None, int] | None) -> tuple[int, int] | None:
     """The initrd as (start, size), if its place is given."""
     return None if initrd is None or initrd[0] is None else (initrd[0], initrd[1])
-
-
-def _read(path: Path) -> bytes:
-    """The device tree's bytes; refuses what cannot be one by its size."""
-    with path.open("rb") as file:
-        blob = file.read(DTB_LIMIT + 1)
-    if len(blob) > DTB_LIMIT:
-        raise InputError(f"{path}: more than {DTB_LIMIT >> 20} MiB, so not a device tree")
-    return blob

@@ -14,13 +14,13 @@ from ttbr.memory.remote import is_url
     "serve",
     epilog="""\b
 Examples:
-  ttbr serve dumps/
+  ttbr serve dumps/ board.dtb
   ttbr serve vmcore ram.raw@0x40000000 --registers registers.json
   ttbr serve dumps/ --host 0.0.0.0 --name lab7.example --port 8080
 \b
 Needs the extra: pip install 'ttbr[serve]'""",
 )
-@click.argument("places", metavar="FOLDER|IMAGE...", nargs=-1, required=True)
+@click.argument("places", metavar="FOLDER|IMAGE|BOARD.dtb...", nargs=-1, required=True)
 @registers_option
 @click.option(
     "--host",
@@ -46,7 +46,7 @@ Needs the extra: pip install 'ttbr[serve]'""",
 def serve_command(
     places: tuple[str, ...], registers: str | None, host: str, port: int, names: tuple[str, ...]
 ) -> None:
-    """Serve the page of each IMAGE, and of each image in a FOLDER, until interrupted.
+    """Serve the page of each IMAGE or BOARD.dtb, and of each in a FOLDER, until interrupted.
 
     The page asks the server for what is too large to be in it. Requests that are addressed to
     another host, or come from a page of another site, are refused; files outside the folders are

@@ -1,13 +1,19 @@
-"""What is answered about one image: its document, a translation, what a space maps."""
+"""What is answered about an image or a board: its document, a translation, what a space maps."""
 
 from collections import OrderedDict
 from functools import cached_property
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from ttbr import open as open_image
+from ttbr.boot.board import Board
+from ttbr.boot.boot import boot_until_failure, default_kernel
+from ttbr.boot.fdt import read_blob
+from ttbr.boot.loader import qemu
 from ttbr.errors import InputError, TtbrError
+from ttbr.findings.attempt import attempt
 from ttbr.mmu.address_space import AddressSpace
 from ttbr.mmu.image import Image
 from ttbr.mmu.mappings import Mappings, Regions
@@ -17,7 +23,7 @@ from ttbr.recover.linux import Linux
 from ttbr.recover.translate import Translator
 from ttbr.report.mappings import notes
 from ttbr.report.translation import translation_json
-from ttbr.report.view import Room, of_image, view
+from ttbr.report.view import Room, Subject, of_attempt, of_image, view
 from ttbr.web.library import Entry
 
 MOST_ROWS = 4096
@@ -34,44 +40,54 @@ def served_room() -> Room:
 
 
 class Answers:
-    """The answers about an image, which is opened when the first is asked for.
+    """The answers about an image or a board, which is opened when the first is asked for.
 
-    Not to be used by two threads at once.
+    ``machine``: which of its machines, by the number in the document. Not to be used by two
+    threads at once.
     """
 
     def __init__(self, entry: Entry) -> None:
         self.entry = entry
-        self._spaces: OrderedDict[str, tuple[AddressSpace, Mappings, Regions]] = OrderedDict()
+        self._spaces: OrderedDict[tuple[int, str], tuple[AddressSpace, Mappings, Regions]] = (
+            OrderedDict()
+        )
 
     @cached_property
-    def image(self) -> Image:
-        """The image, with registers found in memory where it has none."""
-        self.entry.check()
-        return with_registers(open_image(self.entry.spec, self.entry.registers))[0]
+    def subject(self) -> Subject:
+        """The board as it boots, or the image, with registers found in memory if it has none."""
+        entry = self.entry
+        entry.check()
+        if entry.board:
+            blob = read_blob(Path(entry.spec))
+            tried = attempt(blob, Board.from_dtb, default_kernel, qemu, boot_until_failure)
+            return of_attempt(entry.name, tried)
+        image = with_registers(open_image(entry.spec, entry.registers))[0]
+        linux: Linux | None = Linux(image)
+        try:
+            image.address_space("kernel")
+        except TtbrError:
+            linux = None
+        return of_image(entry.name, image, linux)
 
     @cached_property
     def document(self) -> bytes:
         """The document for the page, packed."""
-        linux: Linux | None = Linux(self.image)
-        try:
-            self.image.address_space("kernel")
-        except TtbrError:
-            linux = None
-        subject = of_image(self.entry.name, self.image, linux)
-        return view([subject], served_room()).packed()
+        return view([self.subject], served_room()).packed()
 
-    def translate(self, va: int, root: str | None) -> dict[str, Any]:
+    def translate(self, machine: int, va: int, root: str | None) -> dict[str, Any]:
         """As ``ttbr translate --json`` has it: every step, fields, and the end."""
-        return translation_json(Translator(self.image, root).translate(va))
+        return translation_json(Translator(self._image(machine), root).translate(va))
 
-    def mappings(self, root: str, start: int, last: int, limit: int) -> dict[str, Any]:
+    def mappings(
+        self, machine: int, root: str, start: int, last: int, limit: int
+    ) -> dict[str, Any]:
         """The ranges of a space that lie in ``start`` to ``last``, at most ``limit`` of them.
 
         ``next``: where to go on, null when there is no more. ``bytes``: mapped by those given.
         """
         if start > last:
             raise InputError("the range is empty: 'to' is below 'from'")
-        space, mappings, regions = self._space(root)
+        space, mappings, regions = self._space(machine, root)
         if not len(regions):
             first, end = 0, 0
         else:
@@ -104,12 +120,19 @@ class Answers:
             "notes": notes(mappings),
         }
 
-    def _space(self, root: str) -> tuple[AddressSpace, Mappings, Regions]:
-        if root not in self._spaces:
-            space = self.image.address_space(root)
+    def _image(self, machine: int) -> Image:
+        images = self.subject.images
+        if machine >= len(images):
+            raise InputError(f"there are {len(images)} machines, the first is 0")
+        return images[machine]
+
+    def _space(self, machine: int, root: str) -> tuple[AddressSpace, Mappings, Regions]:
+        key = machine, root
+        if key not in self._spaces:
+            space = self._image(machine).address_space(root)
             mappings = space.mappings(budget=Budget(MOST_ENTRIES))
-            self._spaces[root] = space, mappings, mappings.regions()
+            self._spaces[key] = space, mappings, mappings.regions()
             if len(self._spaces) > MOST_SPACES:
                 self._spaces.popitem(last=False)
-        self._spaces.move_to_end(root)
-        return self._spaces[root]
+        self._spaces.move_to_end(key)
+        return self._spaces[key]

@@ -44,7 +44,8 @@ def application(library: Library, page: bytes, policy: str, names: Iterable[str]
     async def images(request: Request) -> Response:
         parameters(request.query_params, {})
         found = await asyncio.to_thread(library.images)
-        return _json({"images": [{"name": entry.name} for entry in found]})
+        rows = [{"name": e.name, "kind": "board" if e.board else "image"} for e in found]
+        return _json({"images": rows})
 
     async def document(request: Request) -> Response:
         given = parameters(request.query_params, {"image": True})
@@ -52,19 +53,24 @@ def application(library: Library, page: bytes, policy: str, names: Iterable[str]
         return Response(packed, media_type=BINARY, headers=_FRESH)
 
     async def translate(request: Request) -> Response:
-        given = parameters(request.query_params, {"image": True, "va": True, "root": False})
-        va, root = number(given, "va"), given.get("root")
-        return _json(await shelf.ask(given["image"], lambda answers: answers.translate(va, root)))
+        known = {"image": True, "machine": False, "va": True, "root": False}
+        given = parameters(request.query_params, known)
+        machine, va, root = number(given, "machine"), number(given, "va"), given.get("root")
+
+        def question(answers: Answers) -> dict[str, Any]:
+            return answers.translate(machine, va, root)
+
+        return _json(await shelf.ask(given["image"], question))
 
     async def mappings(request: Request) -> Response:
-        known = {"image": True, "root": False, "from": False, "to": False, "limit": False}
-        given = parameters(request.query_params, known)
-        root = given.get("root", "kernel")
+        optional = dict.fromkeys(("machine", "root", "from", "to", "limit"), False)
+        given = parameters(request.query_params, {"image": True, **optional})
+        machine, root = number(given, "machine"), given.get("root", "kernel")
         start, last = number(given, "from"), number(given, "to", LARGEST)
         limit = number(given, "limit", MOST_ROWS)
 
         def question(answers: Answers) -> dict[str, Any]:
-            return answers.mappings(root, start, last, limit)
+            return answers.mappings(machine, root, start, last, limit)
 
         return _json(await shelf.ask(given["image"], question))
 

@@ -1,4 +1,4 @@
-"""Which images are served: those that were named, and those that lie in the folders named.
+"""Which images and boards are served: those named, and those that lie in the folders named.
 
 A request names an image by the name that the list has for it, never by a path. What a folder holds
 is found by walking it, so that no name leads out of it; symbolic links that do are not followed.
@@ -9,6 +9,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from ttbr.boot.fdt import MAGIC
 from ttbr.errors import InputError
 from ttbr.memory.compressed import READERS as PACKED
 from ttbr.memory.flattened import MAGIC as FLATTENED
@@ -18,7 +19,8 @@ MOST_FILES = 20_000
 """Files of all folders that are looked at, and `MOST_DEPTH` folders below each other."""
 MOST_DEPTH = 6
 REGISTERS = "registers.json"
-_MAGICS = (*READERS, *PACKED, FLATTENED)
+_BOARD = MAGIC.to_bytes(4, "big")
+_MAGICS = (*READERS, *PACKED, FLATTENED, _BOARD)
 _LONGEST = max(map(len, _MAGICS))
 _SPELLED = ",@"  # characters that separate parts of an image's spelling
 
@@ -29,10 +31,10 @@ class NoSuchImage(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """An image by the ``name`` of the list; ``spec`` and ``registers`` as `ttbr.open` takes them.
+    """An image or a ``board`` (a device tree, to be booted) by the ``name`` of the list.
 
-    ``files``: what is read, ``folder``: in which all of them have to lie; None for an image that
-    was named when the server was started.
+    ``spec`` and ``registers`` as `ttbr.open` takes them. ``files``: what is read, ``folder``: in
+    which all of them have to lie; None for what was named when the server was started.
     """
 
     name: str
@@ -40,6 +42,7 @@ class Entry:
     registers: str | None = None
     files: tuple[Path, ...] = ()
     folder: Path | None = None
+    board: bool = False
 
     def check(self) -> None:
         """`InputError` if a file has become a way out of its folder since it was listed."""
@@ -58,7 +61,7 @@ class Library:
     def __init__(self, places: Sequence[str], registers: str | None = None) -> None:
         self._folders = [Path(place).resolve() for place in places if Path(place).is_dir()]
         self._named = {
-            name: Entry(name, spec, registers)
+            name: Entry(name, spec, registers, board=_begins(Path(spec)).startswith(_BOARD))
             for spec in places
             if not Path(spec).is_dir()
             for name in (Path(spec).name,)
@@ -127,7 +130,8 @@ def _entry(name: str, path: Path, folder: Path) -> Entry | None:
     banks = path.with_name(f"{path.name.partition('.')[0]}.json")
     beside = path.with_name(REGISTERS)
     has_banks = banks != path and _inside(banks, folder) and not set(str(path)) & set(_SPELLED)
-    if path.suffix == banks.suffix or not (has_banks or _has_magic(path)):
+    start = _begins(path)
+    if path.suffix == banks.suffix or not (has_banks or start.startswith(_MAGICS)):
         return None
     has_registers = has_banks and _inside(beside, folder)  # raw memory has none of its own
     return Entry(
@@ -136,12 +140,14 @@ def _entry(name: str, path: Path, folder: Path) -> Entry | None:
         str(beside) if has_registers else None,
         (path, *[banks] * has_banks, *[beside] * has_registers),
         folder,
+        start.startswith(_BOARD) and not has_banks,  # RAM, too, can begin with a device tree
     )
 
 
-def _has_magic(path: Path) -> bool:
+def _begins(path: Path) -> bytes:
+    """The first bytes of a file; none where it cannot be read."""
     try:
         with path.open("rb") as file:
-            return file.read(_LONGEST).startswith(_MAGICS)
+            return file.read(_LONGEST)
     except OSError:
-        return False
+        return b""

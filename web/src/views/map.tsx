@@ -62,7 +62,7 @@ function Map({ machine, view: told }: { machine: MachineView; view: SpaceView })
   const [hover, setHover] = useState<{ va: number | null; pa: number | null } | null>(null);
 
   const [low, high] = bounded(state.zoom, told);
-  const view = useDetail(told, low, high);
+  const view = useDetail(machine, told, low, high);
   const scale = useMemo(
     () => makeScale(rowsOf(view), low, high, HEIGHT),
     [view, low, high],

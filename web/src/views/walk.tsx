@@ -311,7 +311,7 @@ function Missing({ machine, view, walked, told }: WalkedProps): JSX.Element {
   useEffect(() => {
     setWhy(null);
     if (!served()) return;
-    learnWay(machine.pool, view.space.name, walked.va).then(told, (error: Error) => setWhy(error.message));
+    learnWay(machine, view.space.name, walked.va).then(told, (error: Error) => setWhy(error.message));
   }, [machine, view, walked.va]);
   const text = t(served() ? "walk.asked" : "walk.missing", { pa: hex(walked.missing ?? 0) });
   return (
