@@ -156,7 +156,7 @@ def layouts(data: bytes) -> None:
         offsets = {"pglist_data.node_zones": 0, "pglist_data.node_id": 64, "zone.spanned_pages": 32}
         for table in (start, None):
             for node in find_nodes(kernel, data, table, offsets, None, 128, 32):
-                find_zone_layout(kernel, offsets, node)
+                find_zone_layout(kernel, offsets, node, 128)
 
 
 TARGETS: dict[str, Callable[[bytes], None]] = {

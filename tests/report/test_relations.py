@@ -88,7 +88,8 @@ def test_what_is_not_known_is_null():
 @pytest.fixture
 def hostile():
     table = arrow.table(
-        RELATIONS["meminfo"], {"name": [HOSTILE, NOT_UTF8], "kib": np.array([1, 2])}
+        RELATIONS["meminfo"],
+        {"name": [HOSTILE, NOT_UTF8], "kib": np.array([1, 2]), "count": np.array([0, 0])},
     )
     return Made(meminfo=table)
 

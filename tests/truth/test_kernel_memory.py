@@ -15,8 +15,13 @@ from ttbr.run import run
 from ttbr.run.modules_area import module_alloc
 from ttbr.run.vmap_area import Vm
 
-# Counters that do not change while a guest does nothing but write its own files out.
-STEADY = ("MemTotal", "HighTotal", "LowTotal", "CmaTotal", "Mlocked", "Bounce", "WritebackTmp")
+# Lines that do not change while a guest does nothing but write its own files out.
+STEADY = (
+    *("MemTotal", "HighTotal", "LowTotal", "CmaTotal", "Mlocked", "Bounce", "WritebackTmp"),
+    *("SwapTotal", "SwapFree", "SwapCached", "NFS_Unstable", "CommitLimit", "VmallocTotal"),
+    *("VmallocChunk", "HugePages_Total", "HugePages_Free", "HugePages_Rsvd", "HugePages_Surp"),
+    *("Hugepagesize", "Hugetlb"),
+)
 # Those that do: the recorder's own pages and dentries are among them.
 DRIFT = 2048  # KiB
 # What allocates kernel stacks, which are aligned to twice their size.
@@ -146,26 +151,27 @@ def test_vmalloc_equals_vmallocinfo(machine, memory, say):
     assert mine == wanted
 
 
-def test_counters_against_meminfo(machine, memory, say):
-    found = memory.meminfo()
-    wanted = {}
-    for line in machine.text("meminfo.txt").splitlines():
-        name, value, *unit = line.replace(":", " ").split()
-        if unit == ["kB"]:
-            wanted[name] = int(value)
-    unknown = sorted(set(wanted) - set(found))
-    common = [name for name in found if name in wanted]
-    equal = [name for name in common if found[name] == wanted[name]]
+def test_lines_of_meminfo(machine, memory, say):
+    """Every line that the kernel printed is told, or said to be unknown; and no other."""
+    meminfo = memory.meminfo
+    found = {**meminfo.kib, **meminfo.counts}
+    lines = [line.split() for line in machine.text("meminfo.txt").splitlines()]
+    wanted = {name.rstrip(":"): int(value) for name, value, *_ in lines}
+    assert [*found, *meminfo.unknown] != [] and {*found, *meminfo.unknown} == {*wanted}
+    units = {name.rstrip(":"): unit for name, _, *unit in lines}
+    assert {name for name, unit in units.items() if not unit} >= {*meminfo.counts}
+    equal = [name for name in found if found[name] == wanted[name]]
+    moved = [f"{n} {wanted[n]}→{found[n]}" for n in found if n not in equal]
     say(
-        f"{machine.case}: lines of meminfo, compared {len(common)}, equal {len(equal)}, "
-        f"unknown {len(unknown)}; moved since: "
-        + (", ".join(f"{n} {wanted[n]}→{found[n]}" for n in common if n not in equal) or "none")
+        f"{machine.case}: lines of meminfo, compared {len(found)}, equal {len(equal)}, "
+        f"unknown {len(meminfo.unknown)} ({', '.join(meminfo.unknown)}); "
+        f"moved since: {', '.join(moved) or 'none'}"
     )
-    assert {name: found[name] for name in STEADY if name in common} == {
-        name: wanted[name] for name in STEADY if name in common
-    }
-    assert all(abs(found[name] - wanted[name]) < DRIFT for name in common)
+    for name in STEADY:
+        assert name not in found or found[name] == wanted[name], name
+    assert all(abs(found[name] - wanted[name]) < DRIFT for name in found)
     assert "MemTotal" in found
+    assert found["MemTotal"] > found["MemAvailable"] > 0
 
 
 @pytest.fixture

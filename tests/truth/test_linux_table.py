@@ -43,7 +43,7 @@ def row(case, linux, expected):
         str(len(memory.zones)),
         "unknown" if free is None else str(len(free)),
         "unknown" if vmalloc is None else str(len(vmalloc)),
-        str(len(memory.meminfo())),
+        str(len(memory.meminfo.kib) + len(memory.meminfo.counts)),
     ]
     return f"| {' | '.join(cells)} |"
 

@@ -132,5 +132,5 @@ Examples:
 @linux_options
 @json_option
 def meminfo_command(**given: Any) -> None:
-    """Print the lines of /proc/meminfo that IMAGE's kernel has the counters of, in KiB."""
+    """Print /proc/meminfo as IMAGE's kernel would: KiB, numbers of huge pages, ? where unknown."""
     _show("counters", meminfo_rows, **given)

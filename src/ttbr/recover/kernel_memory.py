@@ -7,6 +7,7 @@ from numpy.typing import NDArray
 
 from ttbr.recover.linux import Linux
 from ttbr.recover.memblock import Memblock, find_memblock
+from ttbr.recover.meminfo import Meminfo, read_meminfo
 from ttbr.recover.memory_map import MemoryMap, Pages, read_pages
 from ttbr.recover.vmalloc import VmallocAreas, find_vmalloc
 from ttbr.recover.vmstat import CounterNames, find_counter_names, read_counters
@@ -15,7 +16,6 @@ from ttbr.recover.zones import FreeBlocks, Zones, read_free_blocks, read_zones
 _ADDRESSES = 1 << 64
 _ORDERS = 11
 _MIGRATE = ("Unmovable", "Movable", "Reclaimable", "HighAtomic")
-_K = 1024
 
 
 class KernelMemory:
@@ -151,62 +151,7 @@ class KernelMemory:
             found |= dict(zip(names.node, node.tolist(), strict=True))
         return found
 
-    def meminfo(self) -> dict[str, int]:
-        """The lines of /proc/meminfo that can be told, in KiB, in its order."""
-        page, zones, linux = self.linux.page_size // _K, self.zones, self.linux
-        found: dict[str, int] = {}
-        if len(zones) and "zone.managed_pages" not in zones.unknown:
-            managed = zones.managed.astype(np.int64)
-            high = np.array([name == "HighMem" for name in zones.name])
-            found["MemTotal"] = int(managed.sum()) * page
-            if high.any():
-                found["HighTotal"] = int(managed[high].sum()) * page
-                found["LowTotal"] = int(managed[~high].sum()) * page
-                if "zone.vm_stat" not in zones.unknown:
-                    found["HighFree"] = int(zones.free[high].sum()) * page
-                    found["LowFree"] = int(zones.free[~high].sum()) * page
-        for name, parts in _MEMINFO.items():
-            if all(part in self.counters for part in parts):
-                found[name] = sum(self.counters[part] for part in parts) * page
-        if "nr_kernel_stack" in self.counters:
-            found["KernelStack"] = self.counters["nr_kernel_stack"]
-        for name, symbol in _SYMBOLS.items():
-            at = linux.symbol(symbol)
-            value = None if at is None else linux.memory.number(at)
-            if value is not None:
-                found[name] = value * page
-        huge = linux.memory.space.regime
-        if "nr_anon_transparent_hugepages" in self.counters and len(huge.levels) > 1:
-            # Counted in pages since 5.11
-            found["AnonHugePages"] = self.counters["nr_anon_transparent_hugepages"] * page
-        return found
-
-
-# Sums of counters, by their names in vmstat_text (fs/proc/meminfo.c)
-_MEMINFO = {
-    "MemFree": ("nr_free_pages",),
-    "SwapCached": ("nr_swapcached",),
-    "Active": ("nr_active_anon", "nr_active_file"),
-    "Inactive": ("nr_inactive_anon", "nr_inactive_file"),
-    "Active(anon)": ("nr_active_anon",),
-    "Inactive(anon)": ("nr_inactive_anon",),
-    "Active(file)": ("nr_active_file",),
-    "Inactive(file)": ("nr_inactive_file",),
-    "Unevictable": ("nr_unevictable",),
-    "Mlocked": ("nr_mlock",),
-    "Dirty": ("nr_dirty",),
-    "Writeback": ("nr_writeback",),
-    "AnonPages": ("nr_anon_pages",),
-    "Mapped": ("nr_mapped",),
-    "Shmem": ("nr_shmem",),
-    "KReclaimable": ("nr_slab_reclaimable", "nr_kernel_misc_reclaimable"),
-    "Slab": ("nr_slab_reclaimable", "nr_slab_unreclaimable"),
-    "SReclaimable": ("nr_slab_reclaimable",),
-    "SUnreclaim": ("nr_slab_unreclaimable",),
-    "PageTables": ("nr_page_table_pages",),
-    "SecPageTables": ("nr_sec_page_table_pages",),
-    "Bounce": ("nr_bounce",),
-    "WritebackTmp": ("nr_writeback_temp",),
-    "CmaFree": ("nr_free_cma",),
-}
-_SYMBOLS = {"CmaTotal": "totalcma_pages", "VmallocUsed": "nr_vmalloc_pages"}
+    @cached_property
+    def meminfo(self) -> Meminfo:
+        """The lines of /proc/meminfo that can be told."""
+        return read_meminfo(self)

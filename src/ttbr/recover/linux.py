@@ -18,6 +18,7 @@ from ttbr.kernel.release import Release
 from ttbr.kernel.symbols import Symbols
 from ttbr.kernel.types import Types
 from ttbr.mmu.image import Image
+from ttbr.recover.exported_symbols import ExportedSymbols
 from ttbr.recover.identify import identify, noted
 from ttbr.recover.kallsyms import kernel_kallsyms
 from ttbr.recover.kernel_image import find_btf, find_config, image_bytes
@@ -60,6 +61,7 @@ class Linux:
         self.image = image
         self._given_types = given_types
         self._system_map = system_map
+        self._exports: dict[str, int | None] = {}
 
     @property
     def word(self) -> int:
@@ -123,7 +125,29 @@ class Linux:
         found = self._own_symbols.get(name)
         if found is None:
             found = self.vmcoreinfo.symbols.get(name)
-        return self.image.facts.symbols.get(name) if found is None else found
+        if found is None:
+            found = self.image.facts.symbols.get(name)
+        return self._exported(name) if found is None else found
+
+    def _exported(self, name: str) -> int | None:
+        """The address of a variable that is exported, on a kernel that lists code alone."""
+        if self.text is None or not self._lists_code_alone:
+            return None
+        if name not in self._exports:
+            table = ExportedSymbols(self.image_data[1], self.text, self.word)
+            self._exports[name] = table.get(name)
+        return self._exports[name]
+
+    @cached_property
+    def _lists_code_alone(self) -> bool:
+        return self.kallsyms is not None and not set(self.kallsyms.types) & set("dbB")
+
+    def room(self, address: int) -> int:
+        """Bytes from an address of the kernel's image to the next symbol, or to its end."""
+        own = self._own_symbols.address
+        behind = own[own > np.uint64(address)]
+        end = int(behind.min()) if len(behind) else 0
+        return max(0, (end or (self.image_range or (0, 0))[1]) - address)
 
     @cached_property
     def text(self) -> int | None:
@@ -241,7 +265,8 @@ class Linux:
     def _zone_layout(self) -> Recovered:
         if not self.nodes:
             return {}
-        return find_zone_layout(self.memory, self.vmcoreinfo.offsets, self.nodes[0])
+        info = self.vmcoreinfo
+        return find_zone_layout(self.memory, info.offsets, self.nodes[0], info.sizes.get("zone", 0))
 
     @cached_property
     def nodes(self) -> list[int]:

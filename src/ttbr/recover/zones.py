@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from ttbr.recover.finding import Finding, certain
+from ttbr.recover.finding import Finding, certain, likely
 from ttbr.recover.layouts import Layouts, Recovered
 from ttbr.recover.memory_map import MemoryMap
 from ttbr.recover.virtual_memory import VirtualMemory
@@ -123,11 +123,14 @@ def find_nodes(
     return [found[own] for own in sorted(found)]
 
 
-def find_zone_layout(kernel: VirtualMemory, offsets: Mapping[str, int], node: int) -> Recovered:
+def find_zone_layout(
+    kernel: VirtualMemory, offsets: Mapping[str, int], node: int, size: int
+) -> Recovered:
     """Members of struct zone that vmcoreinfo does not tell, by those that it does.
 
     zone_start_pfn, managed_pages, spanned_pages and present_pages follow each other, and then a
-    name; a zone points back to its node. ``offsets``: those of vmcoreinfo.
+    name; a zone points back to its node. ``offsets``: those of vmcoreinfo; ``size``: bytes of a
+    zone, 0 if that is not known.
     """
     zones, spanned = offsets.get("pglist_data.node_zones"), offsets.get("zone.spanned_pages")
     if zones is None or spanned is None:
@@ -142,13 +145,44 @@ def find_zone_layout(kernel: VirtualMemory, offsets: Mapping[str, int], node: in
         name = kernel.number(zone + at)
         if name and kernel.text(name, 16) in NAMES:
             found["name"] = certain(at, "it points to the name of a zone")
+            if at > spanned + 2 * word:
+                # Before it are present_early_pages and cma_pages, each if the kernel has it
+                found["cma_pages"] = likely(
+                    at - word, "it lies before the name, where there is CMA"
+                )
             break
     for at in range(0, spanned, word):
         if kernel.number(zone + at) == node:
             found["zone_pgdat"] = certain(at, "it points to the node that the zone is in")
+            found |= _reserve(kernel, node, zone, size, at)
             break
     found["_watermark"] = certain(0, "it is the first member")
     return found
+
+
+def _reserve(
+    kernel: VirtualMemory, node: int, zone: int, size: int, back: int
+) -> dict[str, Finding[int]]:
+    """lowmem_reserve: what each zone keeps from requests for higher ones, before zone_pgdat.
+
+    With NUMA the node's number is between them. ``size``: bytes of a zone; ``back``: zone_pgdat.
+    """
+    word = kernel.word
+    places = range(zone, zone + _MOST_ZONES * size, size) if size else range(0)
+    count = next(
+        (k for k, at in enumerate(places) if kernel.number(at + back) != node), len(places)
+    )
+    address = np.array(places[:count], np.uint64)
+    for gap in (0, word):
+        at = back - gap - count * word
+        if count < _LEAST_ZONES or at <= 0:
+            break
+        kept, there = kernel.words(address + np.uint64(at), count, word)
+        ordered = (kept[:, 1:] >= kept[:, :-1]).all() and not np.tril(kept).any()
+        if there.all() and ordered and kept.any():
+            text = f"{count} zones keep nothing from themselves, and more the higher a request is"
+            return {"lowmem_reserve": certain(at, text)}
+    return {}
 
 
 def read_zones(kernel: VirtualMemory, layouts: Layouts, nodes: list[int], counters: int) -> Zones:

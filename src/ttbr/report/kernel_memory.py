@@ -123,5 +123,8 @@ def vmalloc_rows(found: VmallocAreas, symbols: KernelSymbols) -> Rows:
 
 
 def meminfo_rows(memory: KernelMemory) -> Rows:
-    """name and KiB."""
-    return Rows(("name", "kib"), [[name, kib] for name, kib in memory.meminfo().items()])
+    """name and KiB, of huge pages their number; None for lines whose value is not known."""
+    found = memory.meminfo
+    rows: list[list[Cell]] = [[name, kib, ""] for name, kib in found.kib.items()]
+    rows += [[name, "", count] for name, count in found.counts.items()]
+    return Rows(("name", "kib", "count"), [*rows, *([name, None, ""] for name in found.unknown)])

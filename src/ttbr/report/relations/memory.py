@@ -154,10 +154,14 @@ def _vmalloc(source: Source) -> Mapping[str, Values] | None:
 
 
 def _meminfo(source: Source) -> Mapping[str, Values] | None:
-    found = source.memory.meminfo()
-    if not found:
+    found = source.memory.meminfo
+    if not found.kib:
         return None
-    return {"name": list(found), "kib": np.array(list(found.values()), np.int64)}
+    names = [*found.kib, *found.counts, *found.unknown]
+    values = [*found.kib.values(), *found.counts.values(), *(0 for _ in found.unknown)]
+    number, row = np.array(values, np.int64), np.arange(len(names))
+    sized, known = row < len(found.kib), row < len(names) - len(found.unknown)
+    return {"name": names, "kib": Known(number, sized), "count": Known(number, known & ~sized)}
 
 
 PAGES = Relation(
@@ -251,11 +255,12 @@ VMALLOC = Relation(
 
 MEMINFO = Relation(
     "meminfo",
-    "The lines of /proc/meminfo that the kernel's counters tell.",
+    "The lines of /proc/meminfo, from the counters that the kernel has of it.",
     "meminfo",
     (
         Column("name", "string", "as /proc/meminfo has it"),
-        Column("kib", "int64", "KiB"),
+        Column("kib", "int64", "KiB; null for numbers of huge pages, and where unknown"),
+        Column("count", "int64", "number of huge pages; null for sizes, and where unknown"),
     ),
     _meminfo,
 )
