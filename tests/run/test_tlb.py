@@ -9,9 +9,11 @@ from machines_up import booted
 from user_tables import CONTIGUOUS, UserTables
 
 from ttbr.arch.faults import Access
+from ttbr.errors import InputError
 from ttbr.kernel.cpu import CORES
 from ttbr.run import run
 from ttbr.run.cpu.abort import Abort
+from ttbr.run.cpu.core_text import parse_tlbs
 from ttbr.run.cpu.cores import ALIKE, CORE_TLBS, TLBS, TlbShape, core_tlbs
 from ttbr.run.cpu.cpus import Cpus
 from ttbr.run.cpu.tlb_array import TlbArray
@@ -266,3 +268,37 @@ def test_an_array_holds_no_more_than_its_shape(accesses, shape) -> None:
         assert array.find(va, tag) is not None
         assert len(array) <= shape[0]
         assert all(len(each) <= shape[1] for each in array._sets)
+
+
+def test_tlbs_in_words() -> None:
+    assert parse_tlbs("Cortex-A53") is TLBS["Cortex-A53"]
+    made = parse_tlbs("Cortex-A53,main=64/4/4K+64K+2M,data=8,walk_cache=0")
+    assert made.main == TlbShape(64, 4, (4 * K, 64 * K, 2 * M))
+    assert made.data == TlbShape(8, 8, TLBS["Cortex-A53"].data.sizes)
+    assert made.walk_cache == 0 and made.instruction is TLBS["Cortex-A53"].instruction
+    kernel = run(booted("arm64"), tlbs=made)
+    assert kernel.cpu.tlb.core is made
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "Cortex-Z1",
+        "Cortex-A53,main",
+        "Cortex-A53,main=",
+        "Cortex-A53,main=0",
+        "Cortex-A53,main=10/4",
+        "Cortex-A53,main=8/4/4K/2",
+        "Cortex-A53,main=8/4/64K+4K",
+        "Cortex-A53,main=8/4/3K",
+        "Cortex-A53,main=8/4/",
+        "Cortex-A53,main=9999999999",
+        "Cortex-A53,main=²/2",
+        "Cortex-A53,other=3",
+        "Cortex-A53,",
+    ],
+)
+def test_words_that_describe_no_tlbs(text: str) -> None:
+    with pytest.raises(InputError):
+        parse_tlbs(text)

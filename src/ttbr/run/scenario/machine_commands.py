@@ -8,6 +8,7 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from ttbr.errors import InputError, TtbrError
+from ttbr.run.cpu.core_text import FORM, parse_tlbs
 from ttbr.run.cpu.cores import TLBS
 from ttbr.run.scenario.command import Arguments, Command, Result, command
 from ttbr.run.scenario.errors import BadScenario, NotAsExpected
@@ -35,7 +36,7 @@ def _boot(session: Session, given: Arguments) -> Result:
 
 
 def _tlb(session: Session, given: Arguments) -> Result:
-    session.start(TLBS[given.choice("core", TLBS)])
+    session.start(parse_tlbs(given.text("core")))
     return None
 
 
@@ -136,7 +137,11 @@ def _help(session: Session, given: Arguments) -> Result:
 
 COMMANDS: tuple[Command, ...] = (
     command(_boot, "boot options:words", "Start a machine anew: BOARD.dtb and options of 'boot'."),
-    command(_tlb, "tlb core:word", f"Other TLBs, right after the boot: {', '.join(TLBS)}."),
+    command(
+        _tlb,
+        "tlb core:word",
+        f"Other TLBs, right after the boot, as {FORM}. Cores: {', '.join(TLBS)}.",
+    ),
     command(_reset, "reset_counts", "Count TLB hits and walks from here on."),
     command(_cpu, "cpu number:number", "Let another CPU run."),
     command(_switch, "switch process:space", "Let a process run, or a kernel thread (kernel)."),
