@@ -19,6 +19,7 @@ from typing import Any
 
 from accesses import access_groups
 from generated import Generated
+from page_alloc import page_groups
 from work import (
     Group,
     dump_group,
@@ -50,6 +51,7 @@ def groups(large: bool) -> Iterator[Group]:
     yield query_group(image)
     for size in (64 * MI, 256 * MI, *([1024 * MI] if large else [])):
         yield scan_group(size)
+    yield from page_groups()
     yield from access_groups(1_000_000 if large else 100_000)
 
 

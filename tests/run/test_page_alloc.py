@@ -73,6 +73,11 @@ def test_what_is_wrong_is_refused() -> None:
         pages.alloc_pages(0, node=5)
     with pytest.raises(InputError, match="not all"):
         pages.free_bulk(np.array([pfn], np.uint64))
+    single = pages.alloc_pages(0)
+    with pytest.raises(InputError, match="fewer references"):
+        pages.free_bulk(np.array([single, single], np.uint64))
+    pages.frames.get_page(single)
+    pages.free_bulk(np.array([single, single], np.uint64))
     for outside in (0, 1 << 60):
         with pytest.raises(ValueError, match="is no memory"):
             pages.zone_of(outside)

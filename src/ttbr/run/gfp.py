@@ -85,16 +85,17 @@ _NAMES: tuple[tuple[str, int], ...] = (
 )
 """What the kernel calls the flags, the first that fits first (gfpflag_names)."""
 
-_ZONE_MASK = Gfp.DMA | Gfp.HIGHMEM | Gfp.DMA32 | Gfp.MOVABLE
+_ZONE_MASK = int(Gfp.DMA | Gfp.HIGHMEM | Gfp.DMA32 | Gfp.MOVABLE)
+_MOBILITY_MASK = int(Gfp.MOVABLE | Gfp.RECLAIMABLE)
 _ZONES = {
     0: "Normal",
-    Gfp.DMA: "DMA",
-    Gfp.HIGHMEM: "HighMem",
-    Gfp.DMA32: "DMA32",
-    Gfp.MOVABLE: "Normal",
-    Gfp.MOVABLE | Gfp.DMA: "DMA",
-    Gfp.MOVABLE | Gfp.HIGHMEM: "Movable",
-    Gfp.MOVABLE | Gfp.DMA32: "DMA32",
+    int(Gfp.DMA): "DMA",
+    int(Gfp.HIGHMEM): "HighMem",
+    int(Gfp.DMA32): "DMA32",
+    int(Gfp.MOVABLE): "Normal",
+    int(Gfp.MOVABLE | Gfp.DMA): "DMA",
+    int(Gfp.MOVABLE | Gfp.HIGHMEM): "Movable",
+    int(Gfp.MOVABLE | Gfp.DMA32): "DMA32",
 }
 """GFP_ZONE_TABLE; a zone that the kernel is built without is Normal. No other mix is allowed."""
 
@@ -104,7 +105,7 @@ def gfp_zone(gfp: int, names: Sequence[str]) -> int:
 
     ValueError for zone modifiers that exclude each other.
     """
-    modifiers = int(gfp) & int(_ZONE_MASK)
+    modifiers = int(gfp) & _ZONE_MASK
     if modifiers not in _ZONES:
         raise ValueError(f"GFP flags {int(gfp):#x} ask for two zones at once")
     name = _ZONES[modifiers]
@@ -113,7 +114,7 @@ def gfp_zone(gfp: int, names: Sequence[str]) -> int:
 
 def gfp_migratetype(gfp: int) -> int:
     """``gfp_migratetype``: 0 unmovable, 1 movable, 2 reclaimable."""
-    return (int(gfp) & int(Gfp.MOVABLE | Gfp.RECLAIMABLE)) >> 3
+    return (int(gfp) & _MOBILITY_MASK) >> 3
 
 
 def gfp_words(gfp: int) -> str:

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from collections.abc import Iterator
-from itertools import pairwise
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -162,7 +161,7 @@ class PageAllocator:
             raise InputError(f"no order {order}: the largest is {self.max_order}")
         flags = int(gfp)
         kind, highest = self._kind(flags), gfp_zone(flags, self.zone_names)
-        for zone, alloc_flags in self._attempts(order, flags, node):
+        for zone, alloc_flags in self._attempts(order, flags, kind, node):
             pfn = None
             if zone.watermark_ok(order, highest, alloc_flags):
                 pfn = _rmqueue(zone, order, kind, alloc_flags)
@@ -196,7 +195,7 @@ class PageAllocator:
         kind, highest = self._kind(flags), gfp_zone(flags, self.zone_names)
         runs: list[Run] = []
         left = count
-        for zone, alloc_flags in self._attempts(0, flags, node):
+        for zone, alloc_flags in self._attempts(0, flags, kind, node):
             while left:
                 room = left
                 if not alloc_flags & NO_WATERMARKS:
@@ -227,13 +226,17 @@ class PageAllocator:
         counts = self.frames.refcounts(pfns)
         if not (counts > 0).all() or self.frames.orders(pfns).any():
             raise InputError("not all of these page frames are single pages that are allocated")
-        if (counts > 1).any() or len(np.unique(pfns)) != len(pfns):
+        edges = np.flatnonzero(np.diff(pfns.astype(np.int64)) != 1) + 1
+        starts = pfns[np.concatenate([[0], edges])] if len(pfns) else pfns
+        sizes = np.diff(np.concatenate([[0], edges, [len(pfns)]]))[: len(starts)]
+        if (counts > 1).any() or _overlap(starts, sizes):
+            each, times = np.unique(pfns, return_counts=True)
+            if (self.frames.refcounts(each) < times).any():
+                raise InputError("some of these page frames have fewer references than are dropped")
             for pfn in pfns.tolist():
                 self.free_pages(pfn, 0)
             return
-        breaks = np.flatnonzero(np.diff(pfns.astype(np.int64)) != 1) + 1
-        edges = [0, *breaks.tolist(), len(pfns)]
-        runs = [(int(pfns[a]), b - a) for a, b in pairwise(edges) if b > a]
+        runs = list(zip(starts.tolist(), sizes.tolist(), strict=True))
         for start, pages in runs:
             self.frames.freed_run(start, pages)
         self._give_back(runs)
@@ -274,13 +277,15 @@ class PageAllocator:
             )
         return self._zonelists[key]
 
-    def _attempts(self, order: int, gfp: int, node: int | None) -> Iterator[tuple[RunZone, int]]:
+    def _attempts(
+        self, order: int, gfp: int, kind: int, node: int | None
+    ) -> Iterator[tuple[RunZone, int]]:
         """Zones in the order in which an allocation tries them, and what it may do there.
 
         That is get_page_from_freelist() as __alloc_pages() and its slow path call it; each time
         with the zones once more, as long as none has had anything.
         """
-        zones, kind = self.zonelist(gfp, node), self._kind(gfp)
+        zones = self.zonelist(gfp, node)
         cma = cma_flag(kind)
         yield from self._scan(zones, WMARK_LOW | cma | self._nofragment(zones))
         slow = slow_flags(gfp, order) | cma
@@ -354,3 +359,10 @@ def _rmqueue_bulk(zone: RunZone, count: int, kind: int, flags: int) -> Run | Non
         pfn = _rmqueue(zone, 0, kind, flags)
         run = None if pfn is None else (pfn, 1)
     return run
+
+
+def _overlap(starts: NDArray[np.uint64], sizes: NDArray[np.int64]) -> bool:
+    """Whether some of the runs of frames have a frame in common."""
+    order = np.argsort(starts)
+    first = starts[order].astype(np.int64)
+    return bool((first[:-1] + sizes[order][:-1] > first[1:]).any())

@@ -5,7 +5,7 @@ Source: arch/arm64/mm/mmu.c (vmemmap_populate), mm/sparse-vmemmap.c.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from ttbr.boot.arm64.state import ADDRESS_MASK, Arm64
 from ttbr.boot.arm64.tables import Root, Span
@@ -23,6 +23,14 @@ class Vmemmap:
     """The map of one machine."""
 
     state: Arm64
+    _page: int = field(init=False)
+    _section_shift: int = field(init=False)
+
+    def __post_init__(self) -> None:
+        # A large machine asks for each of its sections.
+        kernel = self.state.machine.kernel
+        self._page = struct_size(kernel, "page")
+        self._section_shift = section_shift(kernel)
 
     def section_map_size(self) -> int:
         """A section's struct pages, rounded up to what an entry of the PMD spans."""
@@ -31,14 +39,13 @@ class Vmemmap:
 
     @property
     def _section_bytes(self) -> int:
-        kernel = self.state.machine.kernel
-        pages = (1 << section_shift(kernel)) // kernel.page_size
-        return struct_size(kernel, "page") * pages
+        pages = (1 << self._section_shift) // self.state.machine.kernel.page_size
+        return self._page * pages
 
     def address(self, phys: int) -> int:
         """Virtual address of the struct page of a physical address (pfn_to_page)."""
         state = self.state
-        page, size = state.layout.geometry.page_size, struct_size(state.machine.kernel, "page")
+        page, size = state.layout.geometry.page_size, self._page
         start = state.memstart - (ADDRESS_MASK + 1 if state.memstart >> 63 else 0)
         offset = (phys // page - start // page) * size
         return (state.layout.vmemmap_start + offset) & ADDRESS_MASK
@@ -46,7 +53,7 @@ class Vmemmap:
     def populate(self, section: int, nid: int, buffer: SparseBuffer) -> None:
         """``vmemmap_populate``: blocks with 4K pages, pages otherwise."""
         geometry = self.state.layout.geometry
-        start = self.address(section << section_shift(self.state.machine.kernel))
+        start = self.address(section << self._section_shift)
         end = start + self._section_bytes
         unit = geometry.size(PMD_LEVEL)
         at = start
@@ -55,7 +62,7 @@ class Vmemmap:
             if geometry.page_shift != 12 or not self._block(at, nid, buffer):
                 self._base_pages(at, following, nid, buffer)
             at = following
-        span = Span(start, section << section_shift(self.state.machine.kernel), end - start)
+        span = Span(start, section << self._section_shift, end - start)
         self.state.machine.log.add(
             "map", span.virt, span.end - 1, "vmemmap_populate", f"struct pages of {span.phys:#x}"
         )
