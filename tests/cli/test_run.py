@@ -6,7 +6,9 @@ import sys
 from pathlib import Path
 
 import pytest
+from click.testing import CliRunner
 
+from ttbr.cli.run import run_command
 from ttbr.run.scenario.shipped import shipped_names
 
 STORY = """\
@@ -106,6 +108,54 @@ def test_the_shell_goes_on_after_an_error(examples) -> None:
     assert done.stderr.count("error: shell:") == 2
     assert "do_anonymous_page" in done.stdout and "say no" not in done.stdout
     assert shell(board, text="say hello\n").returncode == 0
+
+
+@pytest.mark.parametrize("name", shipped_names())
+def test_scenarios_that_ship_run_clean(name) -> None:
+    done = CliRunner().invoke(run_command, [name])
+    assert done.exit_code == 0, done.output[-2000:]
+    assert "violation]" not in done.output
+    assert done.output.count("expect ") > 4
+
+
+PLANTED = {
+    "break-before-make": """
+        boot board-arm64.dtb --memory 0x40000000:512M
+        p = spawn
+        a = mmap p 4K
+        store p a 1
+        b = alloc_pages gfp=highuser
+        entry table(p,a) index(p,a) entry(p,a)-pa(p,a)+b*4K
+    """,
+    "stale violation": """
+        boot board-arm64.dtb --memory 0x40000000:512M
+        p = spawn
+        a = mmap p 4K
+        store p a 1
+        entry table(p,a) index(p,a) 0
+        load p a
+    """,
+    "missing vmalloc sync": """
+        boot board-arm32.dtb
+        p = spawn run
+        q = spawn run
+        v = vmalloc 4M
+        switch p
+        entry pgd(p) v/1M 0
+    """,
+}
+
+
+@pytest.mark.parametrize("what", PLANTED)
+def test_what_is_planted_is_reported(what, tmp_path, examples) -> None:
+    path = tmp_path / "planted.scenario"
+    for kind in ("arm64", "arm32"):
+        board = (examples / f"qemu-virt-{kind}.dtb").read_bytes()
+        (tmp_path / f"board-{kind}.dtb").write_bytes(board)
+    path.write_text(PLANTED[what])
+    done = CliRunner().invoke(run_command, [str(path)])
+    assert done.exit_code == 1, done.output
+    assert what in done.output and "[violation]" in done.output
 
 
 def test_scenarios_that_ship_are_listed(ttbr) -> None:

@@ -38,7 +38,8 @@ class Parameter:
 class Command:
     """A command. ``flags``: words without a value; ``help``: one line.
 
-    ``options``: names of ``NAME=VALUE``, with the kind of the value.
+    ``options``: names of ``NAME=VALUE``, with the kind of the value. ``inner``: takes the words of
+    the command that its own words end with.
     """
 
     name: str
@@ -47,6 +48,7 @@ class Command:
     parameters: tuple[Parameter, ...] = ()
     options: Mapping[str, str] = field(default_factory=dict)
     flags: tuple[str, ...] = ()
+    inner: Callable[[tuple[Word, ...]], tuple[Word, ...]] | None = None
 
     @property
     def usage(self) -> str:
@@ -66,6 +68,7 @@ def command(
     *,
     options: str = "",
     flags: str = "",
+    inner: Callable[[tuple[Word, ...]], tuple[Word, ...]] | None = None,
 ) -> Command:
     """A command from its parts, ``NAME parameter:kind parameter:kind? …``."""
     name, *words = usage.split()
@@ -74,7 +77,7 @@ def command(
         title, _, kind = word.partition(":")
         parameters.append(Parameter(title, kind.removesuffix("?"), kind.endswith("?")))
     named = dict(pair.split(":") for pair in options.split())
-    return Command(name, run, help, tuple(parameters), named, tuple(flags.split()))
+    return Command(name, run, help, tuple(parameters), named, tuple(flags.split()), inner)
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,12 +12,13 @@ from ttbr.run.cpu.core_text import FORM, parse_tlbs
 from ttbr.run.cpu.cores import TLBS
 from ttbr.run.scenario.command import Arguments, Command, Result, command
 from ttbr.run.scenario.errors import BadScenario, NotAsExpected
-from ttbr.run.scenario.language import Line
+from ttbr.run.scenario.language import Line, Word
 from ttbr.run.scenario.questions import QUESTIONS
 
 if TYPE_CHECKING:
     from ttbr.run.scenario.session import Session
 
+MOST_REPEATS = 1 << 20
 OPERATORS: Mapping[str, Callable[[Any, Any], bool]] = MappingProxyType(
     {
         "==": operator.eq,
@@ -90,12 +91,8 @@ def _spoken(value: object) -> str:
 
 
 def _fails(session: Session, given: Arguments) -> Result:
-    words = given.rest
-    wanted = words[0].text if words and words[0].quoted else ""
-    if wanted:
-        words = words[1:]
-    if not words:
-        raise given.line.error(None, "fails: a command is missing")
+    words = _behind_text(given.rest)
+    wanted = given.rest[0].text if len(words) < len(given.rest) else ""
     line = given.line
     inner = Line(line.source, line.number, line.text, words, line.target)
     try:
@@ -108,6 +105,23 @@ def _fails(session: Session, given: Arguments) -> Result:
         session.say(f"failed as expected: {error}")
         return None
     raise NotAsExpected("the command was expected to fail, and did not")
+
+
+def _behind_text(words: tuple[Word, ...]) -> tuple[Word, ...]:
+    """What follows a text in quotes, if there is one."""
+    return words[1:] if words and words[0].quoted else words
+
+
+def _repeat(session: Session, given: Arguments) -> Result:
+    times = given.value_of(given.rest[0])
+    if not isinstance(times, int) or not 0 < times <= MOST_REPEATS:
+        raise given.line.error(given.rest[0], f"repeat: 1 to {MOST_REPEATS} times")
+    line = given.line
+    inner = Line(line.source, line.number, line.text, given.rest[1:])
+    found: Result = None
+    for _ in range(times):
+        found = session.execute(inner)
+    return found
 
 
 def _say(session: Session, given: Arguments) -> Result:
@@ -152,7 +166,18 @@ COMMANDS: tuple[Command, ...] = (
         "expect left:number operator:word right:number",
         "End with exit code 1 unless this holds.",
     ),
-    command(_fails, "fails command:words", "A command that has to fail, with 'TEXT' before it."),
+    command(
+        _fails,
+        "fails command:words",
+        "A command that has to fail; with 'TEXT' before it, for that reason.",
+        inner=_behind_text,
+    ),
+    command(
+        _repeat,
+        "repeat command:words",
+        "TIMES COMMAND: a command so many times; the last result.",
+        inner=lambda words: words[1:],
+    ),
     command(_say, "say text:words", "Print a text."),
     command(_help, "help command:word?", "All commands, or one."),
 )

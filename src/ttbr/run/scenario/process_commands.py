@@ -33,7 +33,10 @@ def _spawn(session: Session, given: Arguments) -> Result:
     pid = given.number("pid") if "pid" in given else None
     seed = given.number("seed") if "seed" in given else None
     name = given.text("name") if "name" in given else "/init"
-    return session.kernel.spawn(name=name, pid=pid, seed=seed)
+    process = session.kernel.spawn(name=name, pid=pid, seed=seed)
+    if "run" in given.flags:
+        session.kernel.user.switch_to(process)
+    return process
 
 
 def _exec(session: Session, given: Arguments) -> Result:
@@ -149,7 +152,13 @@ def _length(given: Arguments, default: int) -> int:
 
 
 COMMANDS: tuple[Command, ...] = (
-    command(_spawn, "spawn", "A new process.", options="name:word pid:number seed:number"),
+    command(
+        _spawn,
+        "spawn",
+        "A new process; run: the CPU switches to it.",
+        options="name:word pid:number seed:number",
+        flags="run",
+    ),
     command(_exec, "exec process:process program:word", "Run another program in a process."),
     command(_fork, "fork process:process", "A child, with a copy.", options="pid:number"),
     command(_exit, "exit process:process", "End a process."),

@@ -80,6 +80,16 @@ def _entry(kernel: RunningKernel, of: object, va: int) -> int:
     return steps[-1].descriptor if steps else 0
 
 
+def _table(kernel: RunningKernel, of: object, va: int) -> int:
+    steps = translation(kernel, of, va).steps
+    return steps[-1].table if steps else 0
+
+
+def _index(kernel: RunningKernel, of: object, va: int) -> int:
+    steps = translation(kernel, of, va).steps
+    return steps[-1].index if steps else 0
+
+
 def _kmap_count(kernel: RunningKernel, pfn: int) -> int:
     return next((n for _, frame, n in kernel.space.pkmap.mapped() if frame == pfn), 0)
 
@@ -100,6 +110,7 @@ QUESTIONS: dict[str, Question] = {
     "faults": Question(lambda k, p: _process(p).faults, PROCESS, "faults so far"),
     "pid": Question(lambda k, p: _process(p).pid, PROCESS, "its number"),
     "asid": Question(lambda k, p: k.cpus.asids.asid(_process(p).mm.context), PROCESS, "its ASID"),
+    "pgd": Question(lambda k, p: _process(p).mm.pgd, PROCESS, "physical address of its root table"),
     "areas": Question(lambda k, p: len(_process(p).mm.vmas), PROCESS, "areas of its memory"),
     "pa": Question(_pa, SPACE, "physical address"),
     "pfn": Question(lambda k, s, va: _pa(k, s, va) // k.page_size, SPACE, "page frame"),
@@ -111,6 +122,8 @@ QUESTIONS: dict[str, Question] = {
     ),
     "level": Question(lambda k, s, va: translation(k, s, va).level or 0, SPACE, "level of it"),
     "entry": Question(_entry, SPACE, "the last descriptor of the walk"),
+    "table": Question(_table, SPACE, "physical address of the table that holds it"),
+    "index": Question(_index, SPACE, "its index in there"),
     "writable": Question(_writable, SPACE, "1 if the hardware lets it be written"),
     "contiguous": Question(
         lambda k, s, va: _attribute(k, s, va, "contiguous"), SPACE, "1 with the contiguous bit"

@@ -194,11 +194,10 @@ class Session:
             raise line.error(name, f"unknown command '{name.text}'{hint}")
         arguments = self._bound(line, words)
         check_words(arguments, names)
-        if found.name == "fails":
-            rest = arguments.rest[1:] if arguments.rest and arguments.rest[0].quoted else None
-            inner = arguments.rest if rest is None else rest
+        if found.inner is not None:
+            inner = found.inner(arguments.rest)
             if not inner:
-                raise line.error(None, "fails: a command is missing")
+                raise line.error(None, f"{found.name}: a command is missing")
             self._check(Line(line.source, line.number, line.text, inner), inner, names)
 
     def _bound(self, line: Line, words: tuple[Word, ...]) -> Arguments:
