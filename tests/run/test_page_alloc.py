@@ -211,6 +211,9 @@ def test_the_report_of_an_allocation_that_fails() -> None:
         "cat invoked oom-killer: gfp_mask=0xdc0(GFP_KERNEL|__GFP_ZERO), order=0, oom_score_adj=0"
     )
     assert lines[1] == "Mem-Info:"
+    # The report is of the moment when nothing was left above the minimum but contiguous areas.
+    left = sum(z.marks[0] + z.reserve[2] for z in pages.zones if z.present)
+    assert lines[2].startswith(f" free:{left + 16384} free_pcp:0 free_cma:16384")
     (dma,) = [line for line in lines if line.startswith("Node 0 DMA free:")]
     marks = [4 * pages.zones[0].marks[i] for i in range(3)]
     assert "boost:0kB min:{}kB low:{}kB high:{}kB reserved_highatomic:0KB".format(*marks) in dma

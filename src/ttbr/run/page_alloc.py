@@ -189,7 +189,8 @@ class PageAllocator:
     ) -> NDArray[np.uint64]:
         """``count`` single pages: those that as many `alloc_pages` would give, in their order.
 
-        `OutOfMemory`, and none taken, if there are not as many.
+        `OutOfMemory`, and none taken, if there are not as many: its report is of the moment when
+        the last was gone. Page blocks that were claimed on the way keep their new type.
         """
         flags = int(gfp)
         kind, highest = self._kind(flags), gfp_zone(flags, self.zone_names)
@@ -209,8 +210,9 @@ class PageAllocator:
             if not left:
                 break
         else:
+            error = OutOfMemory.of(self, 0, flags, node)
             self._give_back(runs)
-            raise OutOfMemory.of(self, 0, flags, node)
+            raise error
         for start, pages in runs:
             self.frames.allocated_run(start, pages)
             if flags & _ZERO:
