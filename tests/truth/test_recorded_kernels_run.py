@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from types import ModuleType
 
 import pytest
@@ -15,6 +16,7 @@ from ttbr.kernel.vm_flags import Madvise, Prot
 from ttbr.run import run
 from ttbr.run.cpu.abort import Abort
 from ttbr.run.cpu.cores import TLBS
+from ttbr.run.mm.thp import Enabled
 
 CASES = cases(load_truth(), "samples.txt")
 READ_WRITE = Prot.READ | Prot.WRITE
@@ -25,8 +27,15 @@ def test_processes_and_tlbs_agree(truth: ModuleType, case: str, say: Callable[[s
     wide = case.startswith("arm64")
     kernel = run(predicted(truth, case), tlbs=TLBS["Neoverse-N1" if wide else "Cortex-A15"])
     page, cpu = kernel.page_size, kernel.cpu
+    settings = kernel.user.user.thp
+    folded = kernel.kernel.config.get("ARM64_CONTPTE") == "y" and settings.smaller
+    order = max(int(kernel.kernel.config.get("ARM64_CONT_PTE_SHIFT", "4")), 2)
+    if settings.pmd_order:
+        # Pages of 64 KiB or as near as there are, which kernels with CONTPTE map contiguously
+        sizes = {order: Enabled.ALWAYS, settings.pmd_order: Enabled.NEVER}
+        kernel.user.user.thp = replace(settings, sizes=sizes if settings.smaller else {})
     parent = kernel.spawn()
-    pages = 160
+    pages = max(160, 3 << order if folded else 0)
     va = parent.mmap(pages * page)
 
     def word(process: int, index: int) -> bytes:
@@ -34,6 +43,9 @@ def test_processes_and_tlbs_agree(truth: ModuleType, case: str, say: Callable[[s
 
     for index in range(pages):
         parent.store(va + index * page, word(1, index))
+    parent.load(va, 1)
+    spans = {cached.leaf.span // cached.leaf.entry_bytes for cached in cpu.tlb.main}
+    assert (max(spans) > 1) is folded
     child = parent.fork()
     for index in range(0, pages, 3):
         child.store(va + index * page, word(2, index))
