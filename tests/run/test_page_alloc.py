@@ -131,17 +131,17 @@ def test_no_types_where_memory_is_short() -> None:
 def test_nodes_and_zones_in_order() -> None:
     """From the best zone down, then to the next node; reserves keep some of the lower ones."""
     pages = run(mapped("arm64-numa")).pages
-    names = [(zone.node, zone.name) for zone in pages.zonelist(int(GFP_KERNEL), None)]
+    names = [(zone.node, zone.name) for zone in pages.zonelists.zones(int(GFP_KERNEL), None)]
     assert names == [(0, "DMA32"), (0, "DMA"), (1, "Normal"), (1, "DMA32")]
-    names = [(zone.node, zone.name) for zone in pages.zonelist(int(GFP_KERNEL), 1)]
+    names = [(zone.node, zone.name) for zone in pages.zonelists.zones(int(GFP_KERNEL), 1)]
     assert names == [(1, "Normal"), (1, "DMA32"), (0, "DMA32"), (0, "DMA")]
-    here = pages.zonelist(int(GFP_KERNEL | Gfp.THISNODE), 1)
+    here = pages.zonelists.zones(int(GFP_KERNEL | Gfp.THISNODE), 1)
     assert [zone.name for zone in here] == ["Normal", "DMA32"]
-    assert [zone.name for zone in pages.zonelist(int(GFP_DMA), 1)] == ["DMA"]
+    assert [zone.name for zone in pages.zonelists.zones(int(GFP_DMA), 1)] == ["DMA"]
     first = pages.zone_of(pages.alloc_pages(0))
     assert (first.node, first.name) == (0, "DMA32")
     # As long as node 0 has more than its low watermarks and what is kept for its higher zones.
-    zone, low = pages.zonelist(int(GFP_KERNEL), None)[:2]
+    zone, low = pages.zonelists.zones(int(GFP_KERNEL), None)[:2]
     rest = zone.free - zone.marks[1]
     got = pages.alloc_bulk(rest)
     assert {pages.zone_of(pfn) for pfn in got.tolist()} == {zone}

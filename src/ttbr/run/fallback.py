@@ -18,7 +18,7 @@ FALLBACKS = {
 """The types to try, in order (fallbacks)."""
 
 
-def rmqueue(zone: RunZone, order: int, kind: int, flags: int) -> int | None:
+def rmqueue_types(zone: RunZone, order: int, kind: int, flags: int) -> int | None:
     """``__rmqueue``: a block of the type, of a contiguous area, or of another type."""
     if zone.prefers_cma(flags):
         pfn = zone.rmqueue_smallest(order, CMA)

@@ -41,7 +41,7 @@ class OutOfMemory(TtbrError):
     @classmethod
     def of(cls, pages: PageAllocator, order: int, gfp: int, node: int | None) -> OutOfMemory:
         """The failure of an allocation, with the zones as they are now."""
-        zones = pages.zonelist(gfp, node)
+        zones = pages.zonelists.zones(gfp, node)
         lowmem = gfp_zone(gfp, pages.zone_names) < pages.zone_names.index(NORMAL)
         kills = (
             bool(gfp & Gfp.DIRECT_RECLAIM)

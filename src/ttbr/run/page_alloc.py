@@ -6,7 +6,6 @@ Source: mm/page_alloc.c.
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -14,39 +13,25 @@ from numpy.typing import NDArray
 
 from ttbr.boot.buddy import Rules
 from ttbr.boot.free_all import zone_places
-from ttbr.boot.free_area import CMA, HIGHATOMIC, UNMOVABLE
-from ttbr.boot.possible_cpus import possible_cpus
+from ttbr.boot.free_area import UNMOVABLE
 from ttbr.boot.when_up import CONTIGUOUS, INIT, INITRD
-from ttbr.boot.zonelists import fallback_orders, mobility_grouping
-from ttbr.boot.zones import DMA32, NORMAL
+from ttbr.boot.zonelists import mobility_grouping
 from ttbr.errors import InputError
 from ttbr.run import highatomic, watermarks
-from ttbr.run.alloc_flags import (
-    CMA_ALLOWED,
-    HIGHATOMIC_ALLOWED,
-    MIN_RESERVE,
-    NO_WATERMARKS,
-    NOFRAGMENT,
-    NON_BLOCK,
-    WMARK_HIGH,
-    WMARK_LOW,
-    cma_flag,
-    ignores_watermarks,
-    slow_flags,
-)
+from ttbr.run.alloc_flags import HIGHATOMIC_ALLOWED, NO_WATERMARKS
 from ttbr.run.events import RunLog
-from ttbr.run.fallback import rmqueue
 from ttbr.run.frames import Frames
 from ttbr.run.gfp import GFP_KERNEL, Gfp, gfp_migratetype, gfp_zone
 from ttbr.run.late_memory import free_deferred, free_reserved
 from ttbr.run.oom import OutOfMemory
+from ttbr.run.rmqueue import rmqueue, rmqueue_bulk
 from ttbr.run.zone import Run, RunZone
+from ttbr.run.zonelists import Zonelists
 
 if TYPE_CHECKING:
     from ttbr.boot.machine import Machine
 
-_ZERO, _THISNODE = int(Gfp.ZERO), int(Gfp.THISNODE)
-_DIRECT_RECLAIM, _NOFAIL = int(Gfp.DIRECT_RECLAIM), int(Gfp.NOFAIL)
+_ZERO = int(Gfp.ZERO)
 
 
 class PageAllocator:
@@ -94,10 +79,7 @@ class PageAllocator:
             for start, end, node, zone in zone_places(machine)
         ]
         self._starts = [start for start, _, _ in self._places]
-        self._home = possible_cpus(machine)[0].node
-        self._orders = fallback_orders(machine)
-        self._zonelists: dict[tuple[int, int, bool], tuple[RunZone, ...]] = {}
-        self._spreads = kernel.config.enabled("ZONE_DMA32")
+        self.zonelists = Zonelists(machine, self.zones, self.zone_names)
         for index, zone in enumerate(self.zones):
             for order, kind, blocks in got.free.lists(index):
                 zone.seed(order, kind, blocks)
@@ -161,10 +143,10 @@ class PageAllocator:
             raise InputError(f"no order {order}: the largest is {self.max_order}")
         flags = int(gfp)
         kind, highest = self._kind(flags), gfp_zone(flags, self.zone_names)
-        for zone, alloc_flags in self._attempts(order, flags, kind, node):
+        for zone, alloc_flags in self.zonelists.attempts(order, flags, kind, node):
             pfn = None
             if zone.watermark_ok(order, highest, alloc_flags):
-                pfn = _rmqueue(zone, order, kind, alloc_flags)
+                pfn = rmqueue(zone, order, kind, alloc_flags)
             if pfn is None:
                 continue
             if alloc_flags & HIGHATOMIC_ALLOWED:
@@ -196,13 +178,13 @@ class PageAllocator:
         kind, highest = self._kind(flags), gfp_zone(flags, self.zone_names)
         runs: list[Run] = []
         left = count
-        for zone, alloc_flags in self._attempts(0, flags, kind, node):
+        for zone, alloc_flags in self.zonelists.attempts(0, flags, kind, node):
             while left:
                 room = left
                 if not alloc_flags & NO_WATERMARKS:
                     spare = zone.usable(0, alloc_flags) - zone.threshold(highest, alloc_flags)
                     room = min(left, spare)
-                run = _rmqueue_bulk(zone, room, kind, alloc_flags) if room > 0 else None
+                run = rmqueue_bulk(zone, room, kind, alloc_flags) if room > 0 else None
                 if run is None:
                     break
                 runs.append(run)
@@ -258,109 +240,6 @@ class PageAllocator:
     def _kind(self, gfp: int) -> int:
         """The migrate type that an allocation wants."""
         return gfp_migratetype(gfp) if self._grouping else UNMOVABLE
-
-    def zonelist(self, gfp: int, node: int | None) -> tuple[RunZone, ...]:
-        """The zones that an allocation may use, the best one first.
-
-        Nodes from the nearest on, and of each the zones from the highest on (build_zonelists).
-        """
-        home = self._home if node is None else node
-        alone = bool(gfp & _THISNODE)
-        key = home, gfp_zone(gfp, self.zone_names), alone
-        if key not in self._zonelists:
-            if home not in self._orders:
-                raise InputError(f"there is no node {home}")
-            nodes = [home] if alone else self._orders[home]
-            self._zonelists[key] = tuple(
-                zone
-                for number in nodes
-                for zone in reversed(self.zones)
-                if zone.node == number and zone.index <= key[1] and zone.present
-            )
-        return self._zonelists[key]
-
-    def _attempts(
-        self, order: int, gfp: int, kind: int, node: int | None
-    ) -> Iterator[tuple[RunZone, int]]:
-        """Zones in the order in which an allocation tries them, and what it may do there.
-
-        That is get_page_from_freelist() as __alloc_pages() and its slow path call it; each time
-        with the zones once more, as long as none has had anything.
-        """
-        zones = self.zonelist(gfp, node)
-        cma = cma_flag(kind)
-        yield from self._scan(zones, WMARK_LOW | cma | self._nofragment(zones))
-        slow = slow_flags(gfp, order) | cma
-        yield from self._scan(zones, slow)
-        if ignores_watermarks(gfp):
-            yield from self._scan(zones, NO_WATERMARKS | cma)
-        if gfp & _DIRECT_RECLAIM:
-            if highatomic.unreserve(zones, kind):
-                yield from self._scan(zones, slow)
-            yield from self._scan(zones, WMARK_HIGH)
-            if gfp & _NOFAIL:
-                yield from self._scan(zones, MIN_RESERVE)
-                yield from self._scan(zones, NO_WATERMARKS)
-
-    def _scan(self, zones: tuple[RunZone, ...], flags: int) -> Iterator[tuple[RunZone, int]]:
-        """``get_page_from_freelist``: types may mix on another node, or if nothing else is left."""
-        for zone in zones:
-            if flags & NOFRAGMENT and zone.node != zones[0].node:
-                break
-            yield zone, flags
-        else:
-            if not flags & NOFRAGMENT:
-                return
-        for zone in zones:
-            yield zone, flags & ~NOFRAGMENT
-
-    def _nofragment(self, zones: tuple[RunZone, ...]) -> int:
-        """``alloc_flags_nofragment``: avoid mixing types if Normal is best and DMA32 is there."""
-        if not self._spreads or not zones or zones[0].name != NORMAL:
-            return 0
-        if len(self._orders) > 1:
-            below = [z for z in self.zones if z.node == zones[0].node and z.name == DMA32]
-            if not below[0].present:
-                return 0
-        return NOFRAGMENT
-
-
-def _rmqueue(zone: RunZone, order: int, kind: int, flags: int) -> int | None:
-    """``rmqueue_buddy``: a block from the reserve for high orders, if allowed, or from the lists.
-
-    An allocation that must not wait gets from the reserve before it fails.
-    """
-    pfn = None
-    if flags & HIGHATOMIC_ALLOWED:
-        pfn = zone.rmqueue_smallest(order, HIGHATOMIC)
-    if pfn is None:
-        pfn = rmqueue(zone, order, kind, flags)
-    if pfn is None and flags & NON_BLOCK:
-        pfn = zone.rmqueue_smallest(order, HIGHATOMIC)
-    return pfn
-
-
-def _rmqueue_bulk(zone: RunZone, count: int, kind: int, flags: int) -> Run | None:
-    """Up to ``count`` single pages in a row, as repeated calls would give them.
-
-    With contiguous areas each page may change where the next one comes from: from there as long as
-    more than half of the free memory is there.
-    """
-    room = count
-    contiguous = zone.area.pages[CMA] if flags & CMA_ALLOWED else 0
-    if contiguous:
-        lead = 2 * contiguous - zone.free
-        if zone.prefers_cma(flags):
-            run = zone.take_run(min(count, max(1, lead)), CMA)
-            if run is not None:
-                return run
-        else:
-            room = min(count, max(1, -lead))
-    run = zone.take_run(room, kind)
-    if run is None:
-        pfn = _rmqueue(zone, 0, kind, flags)
-        run = None if pfn is None else (pfn, 1)
-    return run
 
 
 def _overlap(starts: NDArray[np.uint64], sizes: NDArray[np.int64]) -> bool:
