@@ -10,6 +10,7 @@ from ttbr.arch.faults import Access
 from ttbr.boot.boot import Boot, boot
 from ttbr.run import run
 from ttbr.run.cpu.abort import Abort
+from ttbr.run.cpu.cpus import Cpus
 
 VA = 0x4000_0000
 ASID = 48
@@ -138,3 +139,18 @@ def test_arm_switches_over_the_global_table(pid_in_contextidr: bool) -> None:
     assert kernel.machine.registers["DACR"] == 0x55
     kernel.cpus.destroy_context(user.context)
     assert kernel.machine.registers["TTBR0"] == ttbr1
+
+
+def test_armv6_sets_the_table_before_the_asid() -> None:
+    made = booted("arm").machine
+    kernel = run(booted("arm"))
+    kernel.machine.cpu = replace(made.cpu, proc="v6")
+    kernel.cpus = Cpus(kernel.machine, kernel.tables, kernel.log)
+    user, event = switched(kernel)
+    ttbr1 = kernel.machine.registers["TTBR1"]
+    assert event.detail.split("; ") == [
+        f"TTBR0 = {ttbr1:#x}",
+        "isb",
+        f"TTBR0 = {user.context.pgd | ttbr1 & 0x7F:#x}",
+        "CONTEXTIDR = 0x101",
+    ]

@@ -103,7 +103,7 @@ class ArmSwitch:
                 identifier = cpu.registers["CONTEXTIDR"] & ~ASID_MASK | asid
             writes = [("CONTEXTIDR", identifier), ("TTBR0", context.pgd | self._flags)]
             for name, value in reversed(writes) if self._v6 else writes:
-                self._write(cpu, steps, name, value)
+                self._write(cpu, steps, name, value, isb=not self._v6)
         self.same_mm(cpu, context)
         self.log.add(
             *("switch", "check_and_switch_context", "; ".join(steps)),
@@ -127,6 +127,8 @@ class ArmSwitch:
         """See `Switch.no_mm`."""
         cpu.write("TTBR0", cpu.registers["TTBR1"])
 
-    def _write(self, cpu: CpuState, steps: list[str], name: str, value: int) -> None:
+    def _write(
+        self, cpu: CpuState, steps: list[str], name: str, value: int, *, isb: bool = True
+    ) -> None:
         cpu.write(name, value)
-        steps.append(f"{name} = {value:#x}; isb")
+        steps.append(f"{name} = {value:#x}" + ("; isb" if isb else ""))
