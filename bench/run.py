@@ -20,6 +20,7 @@ from typing import Any
 from accesses import access_groups
 from generated import Generated
 from page_alloc import page_groups
+from processes import process_groups
 from work import (
     Group,
     dump_group,
@@ -53,6 +54,7 @@ def groups(large: bool) -> Iterator[Group]:
         yield scan_group(size)
     yield from page_groups()
     yield from access_groups(1_000_000 if large else 100_000)
+    yield from process_groups((1 << 14, 1 << 17, *([1 << 20] if large else [])))
 
 
 def measure(group: Group) -> list[dict[str, Any]]:

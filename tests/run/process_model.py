@@ -15,6 +15,7 @@ from user_machines import allow_huge_pages
 
 from ttbr.kernel.vm_flags import Madvise, Map, Prot
 from ttbr.run import OutOfMemory
+from ttbr.run.gfp import GFP_KERNEL
 from ttbr.run.kernel import RunningKernel
 from ttbr.run.mm.errors import SyscallError
 from ttbr.run.mm.files import File
@@ -74,6 +75,7 @@ class Load:
         self.stores: list[tuple[File, dict[int, int]]] = []
         self.operations = Counter()
         self.word = 0
+        self.held = np.zeros(0, np.uint64)
         self.file(16)
         kernel.spawn().exit()
 
@@ -81,7 +83,29 @@ class Load:
 
     def spawn(self) -> None:
         self.operations["spawn"] += 1
-        self.images.append(Image(self.kernel.spawn()))
+        try:
+            self.images.append(Image(self.kernel.spawn()))
+        except OutOfMemory:
+            self.relax()
+            self.images.append(Image(self.kernel.spawn()))
+
+    def squeeze(self, left: int) -> None:
+        """Leave so many pages free, or the few more that nobody may have."""
+        self.operations["squeeze"] += 1
+        pages = self.kernel.pages
+        taken = [self.held]
+        while pages.free > left:
+            try:
+                taken.append(pages.alloc_bulk(max(1, (pages.free - left) // 2), GFP_KERNEL))
+            except OutOfMemory:
+                left = max(left + 1, pages.free // 2 + 1)
+        self.held = np.concatenate(taken)
+
+    def relax(self) -> None:
+        """Give back what `squeeze` has."""
+        self.operations["relax"] += 1
+        self.kernel.pages.free_bulk(self.held)
+        self.held = np.zeros(0, np.uint64)
 
     def fork(self, which: int) -> None:
         parent = self._image(which)
@@ -101,7 +125,10 @@ class Load:
     def exec(self, which: int) -> None:
         self.operations["exec"] += 1
         image = self._image(which)
-        image.process.exec(self.kernel.user.program("/init"))
+        try:
+            image.process.exec(self.kernel.user.program("/init"))
+        except OutOfMemory:
+            return
         image.cells.clear()
         image.mappings.clear()
 
@@ -146,7 +173,11 @@ class Load:
             va = image.process.mmap(
                 pages * self.page, prot, flags, hint=hint, file=file, huge_size=huge
             )
-        except SyscallError:
+        except SyscallError as error:
+            if error.errno == "ENOMEM" and huge and flags & Map.FIXED:
+                # What was there is gone before it is known that the pool has too little
+                for page in range(hint >> self.shift, (hint >> self.shift) + pages):
+                    image.cells.pop(page, None)
             return
         first = va >> self.shift
         private = not flags & Map.SHARED
@@ -281,7 +312,7 @@ class Load:
     def check(self) -> None:
         """Everything that must hold, by the tables as they are in RAM."""
         image = as_user(self.kernel.image())
-        owned: dict[int, int] = {}
+        owned = dict.fromkeys(self.held.tolist(), 0)
         users: Counter[int] = Counter()
         pooled: Counter[int] = Counter()
         places: dict[int, tuple[int, int]] = {}
@@ -438,6 +469,7 @@ class Load:
 
     def finish(self) -> None:
         """The last one goes, and all memory is back."""
+        self.relax()
         while self.images:
             self.exit(0)
         for file, _ in self.stores:

@@ -37,6 +37,10 @@ def step(load: Load, chance: random.Random) -> None:
         load.exec(which)
     elif kind < 0.09:
         load.file(chance.randrange(1, 40))
+    elif kind < 0.095:
+        load.squeeze(chance.randrange(120))
+    elif kind < 0.105:
+        load.relax()
     elif kind < 0.2:
         pages = chance.choice([count, count, 3 * large // 2 if large < 4096 else 70])
         prot = chance.choice([Prot.READ | Prot.WRITE, *PROTS])
@@ -85,6 +89,14 @@ class Programs(RuleBasedStateMachine):
     def fork(self, which: int) -> None:
         if len(self.made.images) < MOST:
             self.made.fork(which)
+
+    @rule(left=st.integers(0, 100))
+    def squeeze(self, left: int) -> None:
+        self.made.squeeze(left)
+
+    @rule()
+    def relax(self) -> None:
+        self.made.relax()
 
     @rule(which=numbers)
     def exit(self, which: int) -> None:

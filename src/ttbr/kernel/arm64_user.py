@@ -10,7 +10,7 @@ management of the dirty state the CPU itself clears AP[2] where WRITE is set.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
@@ -83,6 +83,13 @@ class Arm64UserEntries:
     lpa2: bool
     execute_only: bool
     none: int
+    _plain: int = field(init=False, repr=False)
+    _moved: int = field(init=False, repr=False)
+
+    def __post_init__(self) -> None:
+        """Keep where the address is: it is asked for with every entry."""
+        object.__setattr__(self, "_moved", self.output.low_field)
+        object.__setattr__(self, "_plain", self.output.field & ~self.output.low_field)
 
     def page_prot(self, flags: Vm) -> int:
         """``vm_get_page_prot``: the protection of an area, an entry without address."""
@@ -108,7 +115,7 @@ class Arm64UserEntries:
 
     def address(self, entry: int) -> int:
         """Physical address of the page that a present entry names."""
-        return self.output.decode(entry)
+        return entry & self._plain | (entry & self._moved) << self.output.high_shift
 
     def mkwrite(self, entry: int) -> int:
         """``pte_mkwrite``: the page may be written."""

@@ -8,14 +8,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-import numpy as np
-
 from ttbr.kernel.vm_flags import Vm
 from ttbr.run.frames import Owner
 from ttbr.run.gfp import GFP_HIGHUSER_MOVABLE
 from ttbr.run.mm.mm import ANON, FILE
 from ttbr.run.mm.ptes import set_pte_at
 from ttbr.run.mm.vm_fault import SIGBUS, copy_page, maybe_mkwrite
+from ttbr.run.oom import OutOfMemory
 
 if TYPE_CHECKING:
     from ttbr.run.mm.files import File
@@ -64,6 +63,7 @@ def _read(fault: VmFault, file: File) -> None:
     if table is not None and fault.mm.tables.get_pte(table, fault.va):
         fault.settle("do_fault_around", f"{mapped} pages of {file.name}")
         return
+    fault.mm.tables.pte_table(fault.va, alloc=True)
     pfn = file.page(fault.page_index)
     _map_file_page(fault, file, fault.va, pfn, write=False)
     fault.settle("do_read_fault", f"page {fault.page_index} of {file.name}")
@@ -98,13 +98,18 @@ def _cow(fault: VmFault, file: File) -> None:
     user, entries = mm.user, mm.user.entries
     mm.anon_vma_prepare(fault.area)
     new = user.folios.alloc(0, GFP_HIGHUSER_MOVABLE, Owner.ANON)
-    source = file.page(fault.page_index)
-    copy_page(mm, source, new)
-    table = mm.tables.pte_table(va, alloc=True)
+    try:
+        table = mm.tables.pte_table(va, alloc=True)
+        source = file.page(fault.page_index)
+    except OutOfMemory:
+        user.folios.put(new)
+        raise
     assert table is not None
+    copy_page(mm, source, new)
     entry = entries.make(new << user.page_shift, fault.area.prot)
     entry = maybe_mkwrite(fault, entries.mkdirty(entry))
-    user.frames.map_new(np.array([new], np.uint64), Owner.ANON, exclusive=True)
+    user.frames.add_rmap(new)
+    user.frames.set_exclusive(new, True)
     mm.count(ANON, 1)
     set_pte_at(mm, table, va, entry)
     fault.settle("do_cow_fault", f"copied page {fault.page_index} of {file.name}")
@@ -112,6 +117,7 @@ def _cow(fault: VmFault, file: File) -> None:
 
 def _shared(fault: VmFault, file: File) -> None:
     """``do_shared_fault``: a write to a shared mapping."""
+    fault.mm.tables.pte_table(fault.va, alloc=True)
     pfn = file.page(fault.page_index)
     _map_file_page(fault, file, fault.va, pfn, write=True)
     fault.settle("do_shared_fault", f"page {fault.page_index} of {file.name}")

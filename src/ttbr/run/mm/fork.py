@@ -28,24 +28,30 @@ if TYPE_CHECKING:
 def dup_mmap(parent: Mm, child: Mm) -> int:
     """``dup_mmap``: the areas and, where they would not come back by faults, the tables.
 
-    Returns how many entries were copied. `OutOfMemory` on the way leaves a child to be torn down.
+    Returns how many entries were copied. `OutOfMemory` on the way leaves a child to be torn down,
+    and the parent as it is after a fork.
     """
     for name in ("mmap_base", "start_brk", "brk", "start_stack", "stack_limit"):
         setattr(child, name, getattr(parent, name))
-    copied = 0
-    for area in parent.vmas:
-        if area.flags & Vm.DONTCOPY:
-            continue
-        mine = replace(area, reservation=None)
-        if area.flags & Vm.WIPEONFORK:
-            mine.anon_vma, mine.inherited = None, False
-        elif area.anon_vma is not None:
-            mine.anon_vma, mine.inherited = next(child.user.anon_vmas), True
-        child.vmas.place(mine)
-        if not area.flags & Vm.WIPEONFORK and _needs_copy(area):
-            copied += copy_page_range(parent, child, area, mine)
-    parent.flush_tlb_mm()
-    return copied
+    try:
+        return sum(_dup_area(parent, child, area) for area in parent.vmas)
+    finally:
+        parent.flush_tlb_mm()
+
+
+def _dup_area(parent: Mm, child: Mm, area: Vma) -> int:
+    """One area for the child; how many entries were copied."""
+    if area.flags & Vm.DONTCOPY:
+        return 0
+    mine = replace(area, reservation=None)
+    if area.flags & Vm.WIPEONFORK:
+        mine.anon_vma, mine.inherited = None, False
+    elif area.anon_vma is not None:
+        mine.anon_vma, mine.inherited = next(child.user.anon_vmas), True
+    child.vmas.place(mine)
+    if area.flags & Vm.WIPEONFORK or not _needs_copy(area):
+        return 0
+    return copy_page_range(parent, child, area, mine)
 
 
 def _needs_copy(area: Vma) -> bool:

@@ -7,8 +7,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-import numpy as np
-
 from ttbr.kernel.vm_flags import Vm
 from ttbr.run.frames import Owner
 from ttbr.run.gfp import GFP_HIGHUSER_MOVABLE, Gfp
@@ -83,8 +81,9 @@ def do_anonymous_page(fault: VmFault) -> None:
         entry = entries.mkwrite(entries.mkdirty(entry))
     if order:
         user.folios.get(pfn, count - 1)
-    new = np.arange(pfn, pfn + count, dtype=np.uint64)
-    user.frames.map_new(new, Owner.ANON, exclusive=True)
+    for each in range(pfn, pfn + count):
+        user.frames.add_rmap(each)
+        user.frames.set_exclusive(each, True)
     mm.count(ANON, count)
     set_ptes(mm, table, start, entry, count)
     fault.settle("do_anonymous_page", f"{count} pages at {pfn << user.page_shift:#x}")
@@ -146,7 +145,8 @@ def _copy(fault: VmFault, table: int, pfn: int | None) -> None:
     entry = maybe_mkwrite(fault, entries.mkdirty(entry))
     clear_pte(mm, table, va)
     mm.flush_tlb_page(va)
-    user.frames.map_new(np.array([new], np.uint64), Owner.ANON, exclusive=True)
+    user.frames.add_rmap(new)
+    user.frames.set_exclusive(new, True)
     set_pte_at(mm, table, va, entry)
     if pfn is None:
         mm.count(ANON, 1)

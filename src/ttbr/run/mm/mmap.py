@@ -11,10 +11,12 @@ from typing import TYPE_CHECKING
 from ttbr.kernel.vm_flags import MAY, Map, Prot, Vm, vm_flags_of
 from ttbr.run.mm.errors import SyscallError
 from ttbr.run.mm.files import File
+from ttbr.run.mm.gather import Gather
 from ttbr.run.mm.hugetlb import HugeCache, HugePool, Reservation
 from ttbr.run.mm.ptes import set_pte_at
 from ttbr.run.mm.unmap import free_tables, let_go, zap_range
 from ttbr.run.mm.vma import Vma
+from ttbr.run.oom import OutOfMemory
 
 if TYPE_CHECKING:
     from ttbr.run.mm.mm import Mm
@@ -181,12 +183,14 @@ def do_munmap(mm: Mm, start: int, size: int) -> None:
     if not areas:
         return
     before, after = mm.vmas.before(areas[0].start), mm.vmas.after(areas[-1].end)
+    gather = Gather(mm)
     for area in areas:
-        zap_range(mm, area, area.start, area.end)
+        zap_range(mm, area, area.start, area.end, gather)
         mm.vmas.remove(area)
     floor = before.end if before is not None else user.layout.first
     ceiling = after.start if after is not None else user.layout.ceiling
-    free_tables(mm, areas, floor, ceiling)
+    free_tables(mm, areas, floor, ceiling, gather)
+    gather.finish()
     for area in areas:
         let_go(mm, area)
 
@@ -230,9 +234,13 @@ def map_device(mm: Mm, pa: int, size: int, prot: Prot) -> int:
     area = Vma(start, start + size, flags, pa // page, 0, file=device)
     area.prot = entries.noncached(entries.page_prot(flags))
     mm.vmas.insert(area)
-    for at in range(0, size, page):
-        table = mm.tables.pte_table(start + at, alloc=True)
-        assert table is not None
-        entry = entries.mkspecial(entries.make(pa + at, area.prot))
-        set_pte_at(mm, table, start + at, entry)
+    try:
+        for at in range(0, size, page):
+            table = mm.tables.pte_table(start + at, alloc=True)
+            assert table is not None
+            entry = entries.mkspecial(entries.make(pa + at, area.prot))
+            set_pte_at(mm, table, start + at, entry)
+    except OutOfMemory:
+        do_munmap(mm, start, size)
+        raise
     return start

@@ -9,7 +9,7 @@ arch/arm64/include/asm/pgalloc.h, arch/arm/include/asm/{pgalloc,pgtable-2level}.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -96,6 +96,7 @@ class UserTables:
         self.last = len(levels) - 1
         self.counts = {level.name: 0 for level in levels[1:]}
         self._store: dict[int, list[int]] = {}
+        self._known: dict[int, int] = {}  # last-level tables that were found, by va >> PMD shift
 
     @property
     def page_shift(self) -> int:
@@ -120,6 +121,8 @@ class UserTables:
     def write(self, table: int, level: int, va: int, entry: int) -> None:
         """Store a leaf or nothing (0) above the last level, as it is."""
         index = self.levels[level].index(va)
+        if level == self.pmd_level:
+            self._known.pop(va >> self.levels[level].shift, None)
         if self.short and level == 0:
             self.writes.set(table, 2 * index, entry)
             self.writes.set(table, 2 * index + 1, entry)
@@ -180,7 +183,13 @@ class UserTables:
 
     def pte_table(self, va: int, *, alloc: bool = False) -> int | None:
         """The last-level table for ``va``, see `find`."""
-        return self.find(va, self.last, alloc=alloc)
+        number = va >> self.levels[self.pmd_level].shift
+        known = self._known.get(number)
+        if known is None:
+            known = self.find(va, self.last, alloc=alloc)
+            if known is not None:
+                self._known[number] = known
+        return known
 
     @property
     def pmd_level(self) -> int:
@@ -256,10 +265,13 @@ class UserTables:
                     yield Span(start, next_start, table, level, entry)
             start = next_start
 
-    def free_range(self, start: int, end: int, floor: int, ceiling: int) -> None:
+    def free_range(
+        self, start: int, end: int, floor: int, ceiling: int, told: Callable[[int, int], None]
+    ) -> None:
         """``free_pgd_range``: free the tables of [``start``, ``end``) that nobody else needs.
 
         ``floor``: where the area before ends; ``ceiling``: where the next begins, 0 for never.
+        ``told``: called with an address of each table, and the bytes that its entry spans.
         """
         size = self.levels[self.pmd_level].size
         start &= -size
@@ -272,9 +284,18 @@ class UserTables:
             if end > ceiling:
                 end -= size
         if start < end:
-            self._free(self.root, 0, start, end, floor, ceiling)
+            self._free(self.root, 0, start, end, (floor, ceiling), told)
 
-    def _free(self, table: int, level: int, start: int, end: int, floor: int, ceiling: int) -> None:
+    def _free(
+        self,
+        table: int,
+        level: int,
+        start: int,
+        end: int,
+        bounds: tuple[int, int],
+        told: Callable[[int, int], None],
+    ) -> None:
+        floor, ceiling = bounds
         size = self.levels[level].size
         while start < end:
             next_start = min((start & -size) + size, end)
@@ -283,12 +304,13 @@ class UserTables:
                 child = self.entries.address(entry)
                 needed = False
                 if level + 1 < self.last:
-                    self._free(child, level + 1, start, next_start, floor, ceiling)
+                    self._free(child, level + 1, start, next_start, bounds, told)
                     limit = ceiling & -size
                     needed = start & -size < floor or (
                         ceiling != 0 and (not limit or next_start > limit)
                     )
                 if not needed:
                     self.write(table, level, start, 0)
+                    told(start, size)
                     self.free_table(child, level + 1)
             start = next_start

@@ -16,7 +16,8 @@ from ttbr.kernel.user_entries import many
 from ttbr.kernel.vm_flags import ACCESS, Madvise, Prot, Vm, vm_flags_of
 from ttbr.run.frames import Owner
 from ttbr.run.mm.errors import SyscallError
-from ttbr.run.mm.hugetlb_faults import arch_huge, get_huge, set_huge
+from ttbr.run.mm.gather import Gather
+from ttbr.run.mm.hugetlb_faults import arch_huge, entry_level, get_huge, set_huge
 from ttbr.run.mm.ptes import set_pte_at, unfold
 from ttbr.run.mm.thp_faults import split_pmd
 from ttbr.run.mm.unmap import zap_range
@@ -61,21 +62,21 @@ def _fixup(mm: Mm, area: Vma, flags: Vm) -> int:
     restores = bool(flags & Vm.WRITE)
     if flags & Vm.SHARED:
         restores = mm.wants_notice(area)
+    gather = Gather(mm)
     if area.pool is not None:
-        changed = _change_pool(mm, area)
+        changed = _change_pool(mm, area, gather)
     else:
         changed = sum(
-            _change_pmd(mm, area, span, restores=restores)
+            _change_pmd(mm, area, span, gather, restores=restores)
             if span.entry
-            else _change_ptes(mm, area, span, restores=restores)
+            else _change_ptes(mm, area, span, gather, restores=restores)
             for span in list(mm.tables.spans(area.start, area.end))
         )
-    if changed:
-        mm.flush_tlb_range(area.start, area.end)
+    gather.finish()
     return changed
 
 
-def _change_pmd(mm: Mm, area: Vma, span: Span, *, restores: bool) -> int:
+def _change_pmd(mm: Mm, area: Vma, span: Span, gather: Gather, *, restores: bool) -> int:
     """``change_huge_pmd``, or a split where only a part changes."""
     user, entries, level = mm.user, mm.user.entries, mm.tables.pmd_level
     if span.end - span.start != user.pmd_size:
@@ -83,7 +84,7 @@ def _change_pmd(mm: Mm, area: Vma, span: Span, *, restores: bool) -> int:
         table = mm.tables.pte_table(span.start)
         assert table is not None
         below = type(span)(span.start, span.end, table, mm.tables.last)
-        return _change_ptes(mm, area, below, restores=restores)
+        return _change_ptes(mm, area, below, gather, restores=restores)
     mm.tables.write(span.table, level, span.start, 0)
     mm.flush_tlb_range(span.start, span.end)
     entry = entries.modify(span.entry, area.prot)
@@ -93,10 +94,11 @@ def _change_pmd(mm: Mm, area: Vma, span: Span, *, restores: bool) -> int:
     if restores and not entries.write(entry) and user.frames.exclusive(pfn):
         entry = entries.mkwrite(entry)
     mm.tables.write(span.table, level, span.start, entries.stored_pmd(entry))
+    gather.entries(span.start, span.end, user.pmd_size)
     return 1
 
 
-def _change_ptes(mm: Mm, area: Vma, span: Span, *, restores: bool) -> int:
+def _change_ptes(mm: Mm, area: Vma, span: Span, gather: Gather, *, restores: bool) -> int:
     """``change_pte_range``"""
     user, entries = mm.user, mm.user.entries
     count = span.end - span.start >> user.page_shift
@@ -104,6 +106,7 @@ def _change_ptes(mm: Mm, area: Vma, span: Span, *, restores: bool) -> int:
     there = old != 0
     if not there.any():
         return 0
+    gather.entries(span.start, span.end, user.page_size)
     if user.contiguous and many(entries.cont, old).any():
         return _change_folded(mm, area, span, restores=restores)
     new = many(partial(entries.modify, prot=area.prot), old)
@@ -166,11 +169,12 @@ def _fold_again(mm: Mm, span: Span, new: NDArray[np.uint64], there: NDArray[np.b
             set_pte_at(mm, span.table, va, int(new[at]))
 
 
-def _change_pool(mm: Mm, area: Vma) -> int:
+def _change_pool(mm: Mm, area: Vma, gather: Gather) -> int:
     """``hugetlb_change_protection``"""
     pool, entries = area.pool, mm.user.entries
     assert pool is not None
     changed = 0
+    level, _ = entry_level(mm, pool)
     for va in range(area.start, area.end, pool.size):
         table, entry = get_huge(mm, area, va)
         if table is None or not entry:
@@ -178,6 +182,7 @@ def _change_pool(mm: Mm, area: Vma) -> int:
         set_huge(mm, area, table, va, 0)
         entry = arch_huge(mm, pool, entries.modify(entry, area.prot))
         set_huge(mm, area, table, va, entry)
+        gather.entries(va, va + pool.size, mm.tables.levels[level].size)
         changed += 1
     return changed
 
@@ -192,7 +197,9 @@ def do_madvise(mm: Mm, start: int, size: int, advice: Madvise) -> None:
         raise SyscallError("madvise", "EINVAL", "this kernel has no transparent huge pages")
     if advice is Madvise.DONTNEED:
         for area in mm.vmas.overlapping(start, end):
-            zap_range(mm, area, max(start, area.start), min(end, area.end))
+            gather = Gather(mm)
+            zap_range(mm, area, max(start, area.start), min(end, area.end), gather)
+            gather.finish()
         return
     for area in mm.vmas.overlapping(start, end):
         _check_advice(area, advice)

@@ -74,11 +74,12 @@ def _anonymous(fault: VmFault, table: int) -> bool:
     mm.anon_vma_prepare(area)
     order, entries, level = user.thp.pmd_order, user.entries, mm.tables.pmd_level
     if not fault.write and user.thp.zero_page:
+        deposit = mm.tables.spare_table(mm.tables.last)
         try:
             zero = user.huge_zero_pfn()
         except OutOfMemory:
+            user.pages.free_pages(deposit >> user.page_shift, 0)
             return False
-        deposit = mm.tables.spare_table(mm.tables.last)
         entry = entries.mkhuge(entries.make(zero << user.page_shift, area.prot))
         mm.tables.deposit(table, deposit)
         mm.tables.write(table, level, start, entries.stored_pmd(entry))

@@ -15,7 +15,8 @@ from numpy.typing import NDArray
 from ttbr.kernel.user_entries import many
 from ttbr.kernel.vm_flags import Vm
 from ttbr.run.frames import Owner
-from ttbr.run.mm.hugetlb_faults import get_huge, release, set_huge
+from ttbr.run.mm.gather import Gather
+from ttbr.run.mm.hugetlb_faults import entry_level, get_huge, release, set_huge
 from ttbr.run.mm.mm import ANON, FILE
 from ttbr.run.mm.pgd import free_root
 from ttbr.run.mm.ptes import unfold
@@ -26,31 +27,24 @@ if TYPE_CHECKING:
     from ttbr.run.mm.vma import Vma
 
 
-def zap_range(mm: Mm, area: Vma, start: int, end: int, *, flush: bool = True) -> int:
-    """``zap_page_range``: forget the pages of [``start``, ``end``) of an area; how many there were.
-
-    Tables stay. TLBs are told, unless who calls does it for more than this at once.
-    """
+def zap_range(mm: Mm, area: Vma, start: int, end: int, gather: Gather) -> None:
+    """``unmap_page_range``: forget the pages of [``start``, ``end``) of an area; tables stay."""
     if area.pool is not None:
-        found = _zap_huge(mm, area, start, end)
-    else:
-        found = 0
-        for span in list(mm.tables.spans(start, end)):
-            if not span.entry:
-                found += _zap_ptes(mm, area, span.table, span.start, span.end)
-            elif span.end - span.start == mm.user.pmd_size:
-                found += _zap_pmd(mm, span.table, span.start, span.entry)
-            else:
-                split_pmd(mm, area, span.start)
-                table = mm.tables.pte_table(span.start)
-                assert table is not None
-                found += _zap_ptes(mm, area, table, span.start, span.end)
-    if found and flush:
-        mm.flush_tlb_range(start, end)
-    return found
+        _zap_huge(mm, area, start, end, gather)
+        return
+    for span in list(mm.tables.spans(start, end)):
+        if not span.entry:
+            _zap_ptes(mm, area, span.table, span.start, span.end, gather)
+        elif span.end - span.start == mm.user.pmd_size:
+            _zap_pmd(mm, span.table, span.start, span.entry, gather)
+        else:
+            split_pmd(mm, area, span.start)
+            table = mm.tables.pte_table(span.start)
+            assert table is not None
+            _zap_ptes(mm, area, table, span.start, span.end, gather)
 
 
-def _zap_ptes(mm: Mm, area: Vma, table: int, start: int, end: int) -> int:
+def _zap_ptes(mm: Mm, area: Vma, table: int, start: int, end: int, gather: Gather) -> None:
     """``zap_pte_range``"""
     user, entries = mm.user, mm.user.entries
     if user.contiguous:
@@ -60,21 +54,22 @@ def _zap_ptes(mm: Mm, area: Vma, table: int, start: int, end: int) -> int:
                 unfold(mm, table, va if va == start else va - user.page_size)
     count = end - start >> user.page_shift
     old = mm.tables.get_ptes(table, start, count)
-    there = old != 0
-    if not there.any():
-        return 0
+    there = np.flatnonzero(old)
+    if not len(there):
+        return
     mm.tables.set_ptes(table, start, np.zeros(count, np.uint64))
+    first, last = (start + (int(at) << user.page_shift) for at in there[[0, -1]])
+    gather.entries(first, last + user.page_size, user.page_size)
     old = old[there]
     if area.flags & Vm.PFNMAP:
-        return len(old)
+        return
     pfns = many(entries.address, old) >> np.uint64(user.page_shift)
     counted = (pfns != np.uint64(user.zero_pfn)) & (many(entries.special, old) == 0)
     pfns = pfns[counted]
     if area.special is not None:
         mm.count(FILE, -len(pfns))
-        return len(old)
+        return
     put_pages(mm, area, pfns)
-    return len(old)
 
 
 def put_pages(mm: Mm, area: Vma, pfns: NDArray[np.uint64]) -> None:
@@ -98,11 +93,12 @@ def put_pages(mm: Mm, area: Vma, pfns: NDArray[np.uint64]) -> None:
         folios.put(head, len(parts))
 
 
-def _zap_pmd(mm: Mm, table: int, start: int, entry: int) -> int:
+def _zap_pmd(mm: Mm, table: int, start: int, entry: int, gather: Gather) -> None:
     """``zap_huge_pmd``"""
     user, level = mm.user, mm.tables.pmd_level
     count = 1 << user.thp.pmd_order
     mm.tables.write(table, level, start, 0)
+    gather.entries(start, start + user.pmd_size, user.pmd_size)
     mm.tables.free_table(mm.tables.withdraw(table), mm.tables.last)
     pfn = user.entries.address(entry) >> user.page_shift
     if pfn != user.huge_zero:
@@ -110,31 +106,29 @@ def _zap_pmd(mm: Mm, table: int, start: int, entry: int) -> int:
         if user.frames.remove_rmap(pfn) == 0:
             user.frames.set_exclusive(pfn, False)
         user.folios.put(pfn)
-    return count
 
 
-def _zap_huge(mm: Mm, area: Vma, start: int, end: int) -> int:
+def _zap_huge(mm: Mm, area: Vma, start: int, end: int, gather: Gather) -> None:
     """``__unmap_hugepage_range``; a page that is only touched stays."""
     pool = area.pool
     assert pool is not None
-    found = 0
+    level, _ = entry_level(mm, pool)
     for va in range(-(-start // pool.size) * pool.size, end - pool.size + 1, pool.size):
         table, entry = get_huge(mm, area, va)
         if table is None or not entry:
             continue
         set_huge(mm, area, table, va, 0)
+        gather.entries(va, va + pool.size, mm.tables.levels[level].size)
         pfn = mm.user.entries.address(entry) >> mm.user.page_shift
         release(mm, pool, pfn, cached=_is_cached(area, pfn))
         mm.hugetlb -= pool.size
-        found += pool.size >> mm.user.page_shift
-    return found
 
 
 def _is_cached(area: Vma, pfn: int) -> bool:
     return area.huge_cache is not None and pfn in area.huge_cache.pages.values()
 
 
-def free_tables(mm: Mm, areas: Sequence[Vma], floor: int, ceiling: int) -> None:
+def free_tables(mm: Mm, areas: Sequence[Vma], floor: int, ceiling: int, gather: Gather) -> None:
     """``free_pgtables``: free what only these areas, now out of the list, had tables for.
 
     ``floor``: the end of the area before them. ``ceiling``: the start of the one behind, 0 for
@@ -151,7 +145,7 @@ def free_tables(mm: Mm, areas: Sequence[Vma], floor: int, ceiling: int) -> None:
             ):
                 last += 1
         behind = areas[last + 1].start if last + 1 < len(areas) else ceiling
-        mm.tables.free_range(start, areas[last].end, floor, behind)
+        mm.tables.free_range(start, areas[last].end, floor, behind, gather.table)
         at = last + 1
 
 
@@ -184,13 +178,14 @@ def exit_mm(mm: Mm) -> None:
     """``exit_mmap``, ``mmdrop``: give back all that an address space has, and its root."""
     user = mm.user
     areas = list(mm.vmas)
+    gather = Gather(mm)
     for area in areas:
-        zap_range(mm, area, area.start, area.end, flush=False)
+        zap_range(mm, area, area.start, area.end, gather)
     if mm.context.id:
         mm.flush_tlb_mm()
     for area in areas:
         mm.vmas.remove(area)
-    free_tables(mm, areas, user.layout.first, user.layout.ceiling)
+    free_tables(mm, areas, user.layout.first, user.layout.ceiling, gather)
     user.address_spaces.remove(mm)
     for area in areas:
         let_go(mm, area)
