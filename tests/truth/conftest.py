@@ -15,10 +15,13 @@ from types import ModuleType
 import pytest
 import recorded
 import unpacked
+from browser import browser, page, shoot
 
 from ttbr.mmu.image import Image
 from ttbr.recover.identify import with_registers
 from ttbr.recover.linux import Linux
+
+__all__ = ["browser", "page", "shoot"]
 
 CHECKOUT = pathlib.Path(__file__).resolve().parents[2]
 

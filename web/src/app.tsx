@@ -4,8 +4,9 @@ import type { JSX } from "preact";
 import { useCallback, useEffect, useMemo, useState } from "preact/hooks";
 import { Given } from "./context";
 import { Details } from "./details";
+import type { Subject } from "./document";
 import { named, setLanguage, t } from "./i18n";
-import type { Model } from "./model";
+import type { MachineView as MachineOf, Model } from "./model";
 import { Search } from "./search";
 import { fromHash, LANGUAGES, type State, THEMES, toHash, type View, VIEWS } from "./state";
 import { BootView } from "./views/boot";
@@ -124,7 +125,7 @@ export function App({ model }: { model: Model }): JSX.Element {
       </header>
       <nav aria-label={t("views")}>
         {views.map((view) => (
-          <button key={view} type="button" aria-current={view === state.view ? "page" : undefined} onClick={() => go({ view })}>
+          <button key={view} type="button" aria-current={view === state.view ? "page" : undefined} onClick={() => go({ view, ...machineFor(model, machine, view) })}>
             {named("view", view)}
             {view === "findings" && machine !== null && machine.subject.findings.length > 0 && (
               <span class="count">{machine.subject.findings.length}</span>
@@ -163,6 +164,15 @@ function start(model: Model): State {
   if (/[#&]machine=/.test(location.hash)) return asked;
   const last = model.doc.head.subjects[0]?.machines.at(-1) ?? 0;
   return { ...asked, machine: last };
+}
+
+/** Another machine, where the one that is shown has nothing for a view. */
+function machineFor(model: Model, machine: MachineOf | null, view: View): Partial<State> {
+  const wanted = (subject: Subject): boolean =>
+    view === "boot" ? Boolean(subject.boot) : view !== "processes" || Boolean(subject.relations?.["tasks"]);
+  if (machine === null || wanted(machine.subject)) return {};
+  const found = model.doc.head.subjects.find(wanted)?.machines.at(-1);
+  return found === undefined ? {} : { machine: found, event: null };
 }
 
 function has(model: Model, view: View): boolean {

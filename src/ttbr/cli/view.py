@@ -48,7 +48,7 @@ def view_command(specs: tuple[str, ...], requests: list[Request], output: Path) 
 
 
 def _subject(spec: str, request: Request) -> Subject:
-    name = " ".join(Path(part).name for part in spec.split(","))
+    name = " ".join(Path(part.rpartition("@")[0] or part).name for part in spec.split(","))
     if is_board(spec):
         return of_attempt(name, request.attempt())
     image = open_image(spec, request.registers)

@@ -231,7 +231,7 @@ function Map({ machine, view: told }: { machine: MachineView; view: SpaceView })
             },
           }}
         >
-          <Headings columns={columns} layers={layers} />
+          <Headings columns={columns} layers={layers} areas={machine.bandsOf(view) !== machine.bands} />
           <g transform={`translate(0 ${TOP})`}>
             <Bands bands={machine.bandsOf(view)} scale={scale} columns={columns} />
             <Column view={view} drawn={drawn} scale={scale} columns={columns} />
@@ -382,12 +382,13 @@ function physicalLegend(layers: readonly Layer[]) {
   return [...found.values()];
 }
 
-function Headings({ columns, layers }: { columns: Columns; layers: readonly Layer[] }): JSX.Element {
+function Headings(props: { columns: Columns; layers: readonly Layer[]; areas: boolean }): JSX.Element {
+  const { columns, layers, areas } = props;
   return (
     <g class="headings">
       {columns.band > 0 && (
         <text x={columns.bandAt + 4} y={12}>
-          {t("map.layout")}
+          {areas ? t("map.areas") : t("map.layout")}
         </text>
       )}
       <text x={columns.vaAt + 4} y={12}>

@@ -186,13 +186,14 @@ function Branch(props: {
   open?: boolean;
 }): JSX.Element {
   const { machine, view, node, reached } = props;
-  const [open, setOpen] = useState(props.open === true);
+  const [chosen, setOpen] = useState<boolean | null>(null);
   const [most, setMost] = useState(AT_ONCE);
   const { state } = useGiven();
   const kinds = useMemo(() => fill(machine, view, node), [machine, view, node]);
   const pages = covers(view, node);
   const page = state.va === null ? -1 : Number(state.va >> 12n);
   const here = page >= node.page && page < node.page + pages;
+  const open = chosen ?? (props.open === true || here);
   const used = kinds === null ? null : [...kinds.values()].reduce((a, b) => a + b, 0);
   const times = reached.get(`${node.pa}/${node.level}`) ?? 1;
   const spaces = machine.spacesOfTable.get(node.pa) ?? 1;
