@@ -122,6 +122,14 @@ def test_lists_of_the_largest_blocks_are_lists(pushed, data: st.DataObject) -> N
         if model and data.draw(st.booleans()):
             assert runs.head() == model[0]
             assert runs.pop() == model.popleft()
+        if model and data.draw(st.booleans()):
+            gone = data.draw(st.sampled_from(list(model)))
+            assert gone in runs
+            runs.remove(gone)
+            model.remove(gone)
+        assert (block * 8 in runs) == (block * 8 in model)
+        if block * 8 in model:
+            continue
         runs.add(block * 8, to_tail=to_tail)
         (model.append if to_tail else model.appendleft)(block * 8)
         assert runs.array().tolist() == list(model)

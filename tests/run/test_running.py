@@ -60,6 +60,16 @@ def test_pages_go_out_and_come_back(kernel) -> None:
     assert contents(pages) == before
 
 
+def test_pages_by_their_linear_address(kernel) -> None:
+    address = kernel.get_free_pages(2)
+    assert address % (kernel.page_size << 2) == 0
+    assert kernel.pages.frames.order(kernel.addresses.pfn(address)) == 2
+    kernel.free_pages(address, 2)
+    for wrong in (address, 0x1000):
+        with pytest.raises(InputError):
+            kernel.free_pages(wrong, 2)
+
+
 def test_references_keep_a_page(kernel) -> None:
     frames, pfn = kernel.pages.frames, kernel.pages.alloc_pages(0)
     frames.get_page(pfn)

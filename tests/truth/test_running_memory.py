@@ -107,6 +107,10 @@ def test_views_have_the_kernels_form(
         real = truth.text(case, name).splitlines()
         assert [columns(line) for line in made] == [columns(line) for line in real]
         lines += len(made)
+    # How many page blocks a zone has, and how many of them are contiguous areas', never changes.
+    blocks = [[sum(row), row[4:5]] for row in map(block_counts, pagetypeinfo(kernel.pages)) if row]
+    real_rows = map(block_counts, truth.text(case, "pagetypeinfo.txt").splitlines())
+    assert blocks == [[sum(row), row[4:5]] for row in real_rows if row]
     # Of zoneinfo, those lines that the model has, in the kernel's order.
     real_lines = iter(label(line) for line in truth.text(case, "zoneinfo.txt").splitlines())
     for line in zoneinfo(kernel):
@@ -122,6 +126,12 @@ def test_views_have_the_kernels_form(
         f"{case} /proc: {lines + len(made)} lines of four files in the kernel's form, "
         f"{len(figures)} fixed figures of meminfo compared, all equal"
     )
+
+
+def block_counts(line: str) -> list[int]:
+    """Page blocks by type, of a line of pagetypeinfo that has them."""
+    found = re.fullmatch(r"Node \d+, zone +\w+ ([\d ]+)", line)
+    return [int(word) for word in found[1].split()] if found else []
 
 
 def columns(line: str) -> tuple[str, int]:

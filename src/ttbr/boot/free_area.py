@@ -21,7 +21,7 @@ class Runs:
     """A list of blocks of the largest order, of which a large machine has a great many in a row.
 
     Blocks that follow each other in memory and in the list are kept as one run. Nothing merges
-    with such a block, so only the head is ever taken.
+    with such a block, so it is the head that is taken, but for contiguous allocations.
     """
 
     __slots__ = ("_runs", "_size", "blocks")
@@ -69,6 +69,28 @@ class Runs:
         else:
             self._runs.popleft()
         return first
+
+    def __contains__(self, pfn: int) -> bool:
+        return self._run_of(pfn) is not None
+
+    def remove(self, pfn: int) -> None:
+        """Take a block that is on the list."""
+        index = self._run_of(pfn)
+        assert index is not None
+        first, count = self._runs[index]
+        before = (pfn - first) // self._size
+        parts = [(first, before), (pfn + self._size, count - before - 1)]
+        del self._runs[index]
+        for part in reversed(parts):
+            if part[1]:
+                self._runs.insert(index, part)
+        self.blocks -= 1
+
+    def _run_of(self, pfn: int) -> int | None:
+        for index, (first, count) in enumerate(self._runs):
+            if first <= pfn < first + count * self._size:
+                return index
+        return None
 
     def array(self) -> NDArray[np.uint64]:
         """The first frames of all blocks, from head to tail."""
@@ -125,6 +147,27 @@ class FreeArea:
         """Put ``count`` blocks of the largest order at the tail, ascending from ``pfn``."""
         self.pages[kind] += count << self.max_order
         self._largest[kind].add_run(pfn, count)
+
+    def block_of(self, pfn: int) -> tuple[int, int] | None:
+        """The free block that a frame is in: (first frame, order); None if it is not free."""
+        for order in range(self.max_order):
+            first = pfn & -(1 << order)
+            found = self.place.get(first)
+            if found is not None and found[0] == order:
+                return first, order
+        first = pfn & -(1 << self.max_order)
+        if any(first in blocks for blocks in self._largest):
+            return first, self.max_order
+        return None
+
+    def take(self, pfn: int, order: int) -> None:
+        """Take a block off its list, whatever its order."""
+        if order < self.max_order:
+            self.remove(pfn)
+            return
+        kind = next(k for k, blocks in enumerate(self._largest) if pfn in blocks)
+        self._largest[kind].remove(pfn)
+        self.pages[kind] -= 1 << order
 
     def remove(self, pfn: int) -> None:
         """Take a block, not one of the largest order, off its list."""

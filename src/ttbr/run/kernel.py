@@ -14,6 +14,7 @@ from ttbr.errors import InputError
 from ttbr.kernel.kernel import Kernel
 from ttbr.memory.ram import Ram
 from ttbr.mmu.image import Image
+from ttbr.run.cma import Cma
 from ttbr.run.cpu.cores import CoreTlbs
 from ttbr.run.cpu.cpu import CpuState
 from ttbr.run.cpu.cpus import Cpus
@@ -44,7 +45,8 @@ class RunningKernel:
     ``pages``: the page allocator. ``tables``: how table entries are written. ``cpus``: the CPUs,
     of which `cpu` is the one that runs. ``log``: what happened since the boot. ``space``: the
     kernel's own addresses. ``addresses``: those of page frames. ``slabs``: objects by size.
-    ``user``: processes and what they share, from the first time that it is asked for.
+    ``cma``: contiguous areas. ``user``: processes and what they share, from the first time that it
+    is asked for.
     """
 
     def __init__(self, machine: Machine, tlbs: CoreTlbs | None = None) -> None:
@@ -58,6 +60,7 @@ class RunningKernel:
         self.pages = PageAllocator(machine, self.log)
         self.addresses = PageAddresses(machine)
         self.slabs = Kmalloc(machine, self.pages)
+        self.cma = Cma(machine, self.pages, self.log)
         self.tables = TableWrites(machine.ram, self.entry_size)
         self.cpus = Cpus(machine, self.tables, self.log, core=tlbs)
         self.space = KernelSpace(machine, self.pages, self.tables, self.log, self.cpus)
@@ -122,6 +125,21 @@ class RunningKernel:
         """Bytes of a descriptor: 4 with short descriptors, else 8."""
         short = self.arch == "arm" and not self.kernel.config.enabled("ARM_LPAE")
         return 4 if short else 8
+
+    def get_free_pages(self, order: int, gfp: Gfp = GFP_KERNEL) -> int:
+        """``__get_free_pages``: the linear address of 2^order pages."""
+        pfn = self.pages.alloc_pages(order, gfp & ~Gfp.HIGHMEM)
+        address = self.addresses.page_address(pfn)
+        assert address is not None
+        return address
+
+    def free_pages(self, address: int, order: int) -> None:
+        """``free_pages``: free what get_free_pages() gave; `InputError` for anything else."""
+        try:
+            pfn = self.addresses.pfn(address)
+        except ValueError as error:
+            raise InputError(f"free_pages: {error}") from None
+        self.pages.free_pages(pfn, order)
 
     def kmalloc(self, size: int, gfp: Gfp = GFP_KERNEL) -> int:
         """Kernel memory of ``size`` bytes in the linear map; its address."""
