@@ -74,7 +74,7 @@ def test_what_is_wrong_is_refused() -> None:
     with pytest.raises(InputError, match="not all"):
         pages.free_bulk(np.array([pfn], np.uint64))
     single = pages.alloc_pages(0)
-    with pytest.raises(InputError, match="fewer references"):
+    with pytest.raises(InputError, match="not all"):
         pages.free_bulk(np.array([single, single], np.uint64))
     pages.frames.get_page(single)
     pages.free_bulk(np.array([single, single], np.uint64))

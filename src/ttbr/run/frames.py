@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 CHUNK_SHIFT = 12
 CHUNK = 1 << CHUNK_SHIFT
 _LOW = CHUNK - 1
+_ONES = array("i", [1]) * CHUNK
 
 
 class Owner(IntEnum):
@@ -140,6 +141,13 @@ class Frames:
     def freed_run(self, start: int, count: int) -> None:
         """As `freed`, for single frames in a row."""
         self._fill(start, count, 0, Owner.NONE)
+
+    def alone(self, start: int, count: int) -> bool:
+        """Whether frames in a row are single pages that have one reference each."""
+        return all(
+            chunk.refcount[low:high] == _ONES[: high - low] and not any(chunk.order[low:high])
+            for chunk, low, high in self._ranges(start, count)
+        )
 
     def _fill(self, start: int, count: int, refcount: int, owner: Owner) -> None:
         for chunk, low, high in self._ranges(start, count):

@@ -207,23 +207,25 @@ class PageAllocator:
 
         `InputError`, and none freed, if one of them is not allocated as a single page.
         """
-        counts = self.frames.refcounts(pfns)
-        if not (counts > 0).all() or self.frames.orders(pfns).any():
-            raise InputError("not all of these page frames are single pages that are allocated")
         edges = np.flatnonzero(np.diff(pfns.astype(np.int64)) != 1) + 1
         starts = pfns[np.concatenate([[0], edges])] if len(pfns) else pfns
         sizes = np.diff(np.concatenate([[0], edges, [len(pfns)]]))[: len(starts)]
-        if (counts > 1).any() or _overlap(starts, sizes):
-            each, times = np.unique(pfns, return_counts=True)
-            if (self.frames.refcounts(each) < times).any():
-                raise InputError("some of these page frames have fewer references than are dropped")
-            for pfn in pfns.tolist():
-                self.free_pages(pfn, 0)
-            return
         runs = list(zip(starts.tolist(), sizes.tolist(), strict=True))
+        alone = not _overlap(starts, sizes) and all(self.frames.alone(*run) for run in runs)
+        if not alone:
+            self._drop_each(pfns)
+            return
         for start, pages in runs:
             self.frames.freed_run(start, pages)
         self._give_back(runs)
+
+    def _drop_each(self, pfns: NDArray[np.uint64]) -> None:
+        """Drop references one by one, if all of them are there."""
+        each, times = np.unique(pfns, return_counts=True)
+        if self.frames.orders(each).any() or (self.frames.refcounts(each) < times).any():
+            raise InputError("not all of these page frames are single pages that are allocated")
+        for pfn in pfns.tolist():
+            self.free_pages(pfn, 0)
 
     def _give_back(self, runs: list[Run]) -> None:
         for start, pages in runs:
