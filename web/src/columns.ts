@@ -69,48 +69,54 @@ export class Doc {
   }
 }
 
+/** The differences between rows, as the lower and the upper half of 64 bits with a sign. */
+function differences(planes: Uint8Array, rows: number, width: number): [Int32Array, Int32Array] {
+  const low = new Int32Array(rows);
+  const high = new Int32Array(rows);
+  // Plane by plane: each pass goes through memory in order
+  for (let byte = 0; byte < width; byte++) {
+    const half = byte < 4 ? low : high;
+    const shift = 8 * (byte & 3);
+    const from = byte * rows;
+    for (let row = 0; row < rows; row++) {
+      half[row] = (half[row] as number) | ((planes[from + row] as number) << shift);
+    }
+  }
+  const spare = 32 - 8 * (width > 4 ? width - 4 : width);
+  for (let row = 0; row < rows; row++) {
+    if (width > 4) high[row] = ((high[row] as number) << spare) >> spare;
+    else {
+      const step = ((low[row] as number) << spare) >> spare;
+      low[row] = step;
+      high[row] = step >> 31;
+    }
+  }
+  return [low, high];
+}
+
 function floats(planes: Uint8Array, rows: number, width: number): Float64Array {
+  const [low, high] = differences(planes, rows, width);
   const found = new Float64Array(rows);
-  const sign = (width - 1) * rows;
   let sum = 0;
   for (let row = 0; row < rows; row++) {
-    let step = 0;
-    let scale = 1;
-    for (let at = row; at < width * rows; at += rows) {
-      step += (planes[at] as number) * scale;
-      scale *= 256;
-    }
-    // With eight bytes the difference wraps modulo 2^64; all else fits into a float
-    if ((planes[sign + row] as number) & 0x80) step -= scale;
-    sum += step;
+    sum += (high[row] as number) * HIGH + ((low[row] as number) >>> 0);
     found[row] = sum;
   }
   return found;
 }
 
 function words(planes: Uint8Array, rows: number, width: number): BigUint64Array {
+  const [low, high] = differences(planes, rows, width);
   const found = new BigUint64Array(rows);
   const halves = new Uint32Array(found.buffer);
-  let low = 0;
-  let high = 0;
+  let lower = 0;
+  let upper = 0;
   for (let row = 0; row < rows; row++) {
-    const fill = (planes[(width - 1) * rows + row] as number) & 0x80 ? 0xff : 0;
-    let stepLow = 0;
-    let stepHigh = 0;
-    for (let byte = 0; byte < 8; byte++) {
-      const value = byte < width ? (planes[byte * rows + row] as number) : fill;
-      if (byte < 4) stepLow += value * 2 ** (8 * byte);
-      else stepHigh += value * 2 ** (8 * (byte - 4));
-    }
-    low += stepLow;
-    high += stepHigh;
-    if (low >= HIGH) {
-      low -= HIGH;
-      high += 1;
-    }
-    if (high >= HIGH) high -= HIGH;
-    halves[2 * row] = low;
-    halves[2 * row + 1] = high;
+    lower += (low[row] as number) >>> 0;
+    upper = (upper + (high[row] as number) + (lower >= HIGH ? 1 : 0)) | 0;
+    if (lower >= HIGH) lower -= HIGH;
+    halves[2 * row] = lower;
+    halves[2 * row + 1] = upper;
   }
   return found;
 }
