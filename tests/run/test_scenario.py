@@ -209,3 +209,26 @@ def test_every_command_is_explained(session) -> None:
         play(session, "help nothing")
     with pytest.raises(InputError):
         play(session, "save")
+
+
+def test_every_view_can_be_shown(session) -> None:
+    play(
+        session, "p = spawn\na = mmap p 64K\nstore p a 1\nv = vmalloc 4K\nx = ioremap 0x9000000 4K"
+    )
+    for view in KERNEL_VIEWS:
+        (step,) = play(session, f"show {view}")
+        assert step.output or view in ("violations", "fixmap", "kmap", "assumptions")
+    shown = {}
+    for view in PROCESS_VIEWS:
+        (step,) = play(session, f"show {view} p")
+        shown[view] = step.output
+    start = session.names["a"]
+    assert any(line.startswith(f"{start:08x}-{start + 0x10000:08x} rw-p") for line in shown["maps"])
+    (entry,) = [line for line in shown["pagemap"] if line.startswith(f"{start:#x} ")]
+    assert int(entry.split()[2], 16) >> 56 == 0x81, "present and exclusive"
+    block = shown["smaps"].index(next(x for x in shown["smaps"] if x.startswith(f"{start:08x}-")))
+    lines = (line.partition(":") for line in shown["smaps"][block + 1 : block + 20])
+    figures = {name: value.strip() for name, _, value in lines}
+    assert figures["Size"] == "64 kB"
+    assert figures["Rss"] == figures["Private_Dirty"] == figures["Anonymous"]
+    assert "VmPTE" in "".join(shown["status"])

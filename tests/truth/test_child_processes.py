@@ -11,6 +11,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from types import ModuleType
 
+import process_views
 import pytest
 from child_processes import (
     CHILDREN,
@@ -37,13 +38,17 @@ Rows = dict[int, tuple[int, int, int, int]]
 
 @dataclass(frozen=True)
 class Compared:
-    """One process: its rows as recorded and as replayed, areas, and bytes of tables of both."""
+    """One process: its rows as recorded and as replayed, areas, and bytes of tables of both.
+
+    ``views``: how many figures of its files in /proc were compared, and those that differ.
+    """
 
     name: str
     recorded: Rows
     replayed: Rows
     areas: tuple[list[tuple[int, int]], list[tuple[int, int]]]
     tables: tuple[int, int]
+    views: tuple[int, list[str]]
 
 
 @pytest.fixture(scope="module")
@@ -114,6 +119,7 @@ def compared(
         replayed,
         ([(a.start, a.end) for a in mine], [bounds for bounds in model if bounds not in kept]),
         (int(said[1]) << 10, process.mm.tables.bytes),
+        process_views.compared(machine, kernel, pid, process),
     )
 
 
@@ -163,3 +169,14 @@ def test_the_same_areas(
     equal = len(set(recorded) & set(model))
     say(f"{machine.case} areas: {len(recorded)} compared, {equal} equal")
     assert model == recorded
+
+
+def test_the_same_files_in_proc(
+    machine: Recorded, replayed: list[Compared], say: Callable[[str], None]
+) -> None:
+    """smaps and pagemap of the children's own areas, and what status says but for the program."""
+    count = sum(one.views[0] for one in replayed)
+    wrong = [f"{one.name} {line}" for one in replayed for line in one.views[1]]
+    say(f"{machine.case} smaps, pagemap, status: {count} compared, {count - len(wrong)} equal")
+    assert not wrong, "\n".join(wrong[:20])
+    assert count > 1000

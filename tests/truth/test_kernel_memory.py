@@ -11,6 +11,7 @@ from kernel_areas import again, alignments, leaves, recorded_areas, requested
 from ttbr.recover.kernel_memory import KernelMemory
 from ttbr.recover.memblock import LISTS
 from ttbr.recover.vmalloc import FLAGS
+from ttbr.report.proc.vmallocinfo import vmallocinfo
 from ttbr.run import run
 from ttbr.run.modules_area import module_alloc
 from ttbr.run.vmap_area import Vm
@@ -174,6 +175,12 @@ def test_lines_of_meminfo(machine, memory, say):
     assert found["MemTotal"] > found["MemAvailable"] > 0
 
 
+def without_places(line: str) -> tuple[str, ...]:
+    """A line of /proc/vmallocinfo: size, pages, physical address and kinds."""
+    _, size, _, *rest = line.split()
+    return size, *(word for word in rest if not re.fullmatch(r"N\d+=\d+", word))
+
+
 @pytest.fixture
 def running(machine, truth):
     """The model of the recorded kernel, at the hand-over."""
@@ -184,6 +191,7 @@ def test_the_model_maps_areas_alike(machine, memory, running, say):
     """The same request again: the same size and guard page, block by block the same entries."""
     areas = compared = equal = 0
     early = {area.addr: area for area in running.space.vmalloc.areas.areas}
+    places = list(early)
     for area in recorded_areas(memory.vmalloc):
         if area.addr in early:
             made = early.pop(area.addr)
@@ -195,6 +203,7 @@ def test_the_model_maps_areas_alike(machine, memory, running, say):
             wanted = leaves(machine.image, area.addr, area.size)
             made = again(running, area, wanted[0])
             assert made.size == area.size
+            places.append(made.addr)
             found = leaves(running.image(), made.addr, size)
             for one, other in zip(found, wanted, strict=True):
                 compared += 1
@@ -205,6 +214,10 @@ def test_the_model_maps_areas_alike(machine, memory, running, say):
             areas += 1
     assert not early
     assert equal == compared > 100
+    # The same lines in /proc/vmallocinfo, but for addresses, who asked, and nodes.
+    lines = Counter(map(without_places, machine.text("vmallocinfo.txt").splitlines()))
+    printed = {int(line.partition("-")[0], 16): line for line in vmallocinfo(running)}
+    assert not Counter(without_places(printed[start]) for start in places) - lines
     say(
         f"{machine.case}: {areas} vmalloc areas made again, entries compared {compared}, "
         f"equal {equal}"

@@ -1,4 +1,7 @@
-"""What a process has mapped, page by page or huge page by huge page, for files of /proc/PID."""
+"""What a process has mapped, page by page or huge page by huge page, for files of /proc/PID.
+
+Source: mm/pagewalk.c: walk_page_range, walk_page_test.
+"""
 
 from __future__ import annotations
 
@@ -30,7 +33,12 @@ class Mapped:
 
 
 def mapped(mm: Mm, area: Vma) -> Iterator[Mapped]:
-    """The pages of an area by address; what is present for Linux alone (PROT_NONE) among them."""
+    """The pages of an area by address; what is present for Linux alone (PROT_NONE) among them.
+
+    Memory that is mapped by frame numbers is passed over (walk_page_test).
+    """
+    if area.flags & Vm.PFNMAP:
+        return
     entries, tables = mm.user.entries, mm.tables
     page = mm.user.page_size
     for span in tables.spans(area.start, area.end):
@@ -52,16 +60,21 @@ def _one(mm: Mm, area: Vma, va: int, size: int, entry: int, *, huge: bool) -> Ma
     pfn = entries.address(entry) >> user.page_shift
     zero = pfn == user.zero_pfn or (user.huge_zero is not None and pfn == user.huge_zero)
     special = not huge and bool(entries.special(entry))
-    counted = not zero and not special and not area.flags & Vm.PFNMAP
-    head, order = user.folios.head(pfn)
-    users = user.frames.mapcount(pfn) or (user.frames.mapcount(head) if order else 0)
+    counted = not zero and not special
+    if area.pool is not None:
+        head = pfn & -(1 << area.pool.order)
+        anonymous = not area.flags & Vm.MAYSHARE
+    else:
+        head, _ = user.folios.head(pfn)
+        anonymous = counted and user.folios.is_anon(pfn)
+    users = user.frames.mapcount(pfn) or user.frames.mapcount(head)
     return Mapped(
         va=va,
         size=size,
         pfn=pfn,
         counted=counted,
         users=max(users, 1),
-        anonymous=counted and user.folios.is_anon(pfn),
+        anonymous=anonymous,
         young=bool(entries.young(entry)),
         dirty=bool(entries.dirty(entry)),
     )

@@ -19,6 +19,9 @@ from ttbr.run.mm.process import Process
 from ttbr.run.mm.vma import Vma
 
 KIB = 1 << 10
+PSS_SHIFT = 12
+UNSIGNED_LONG = (1 << 32) - 1
+"""What fits into ``size << PSS_SHIFT`` of a 32-bit kernel."""
 FIELDS = (
     *("Rss", "Pss", "Pss_Dirty", "Shared_Clean", "Shared_Dirty", "Private_Clean"),
     *("Private_Dirty", "Referenced", "Anonymous", "KSM", "LazyFree", "AnonHugePages"),
@@ -68,10 +71,12 @@ def _figures(process: Process, area: Vma) -> dict[str, int]:
         found["Referenced"] += each.size if each.young else 0
         found["Anonymous"] += each.size if each.anonymous else 0
         found["AnonHugePages"] += each.size if each.anonymous and each.size > page else 0
-        share = (each.size << 12) // each.users
+        share = (each.size << PSS_SHIFT) // each.users
+        if process.mm.user.arm and each.users == 1:
+            share &= UNSIGNED_LONG  # a huge page of 2 MiB adds nothing to Pss there
         pss += share
         pss_dirty += share if dirty else 0
-    found["Pss"], found["Pss_Dirty"] = pss >> 12, pss_dirty >> 12
+    found["Pss"], found["Pss_Dirty"] = pss >> PSS_SHIFT, pss_dirty >> PSS_SHIFT
     return {name: found[name] for name in FIELDS}
 
 

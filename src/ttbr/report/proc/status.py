@@ -38,8 +38,9 @@ def status(kernel: RunningKernel, process: Process) -> list[str]:
         "VmLib": sum(area.size for area in executable) - text,
         "VmPTE": mm.tables.bytes,
         "VmSwap": 0,
-        "HugetlbPages": mm.hugetlb,
     }
+    if kernel.kernel.config.enabled("HUGETLB_PAGE"):
+        figures["HugetlbPages"] = mm.hugetlb
     head = [f"Name:\t{process.name}", f"Pid:\t{process.pid}"]
     if process.parent is not None:
         head.append(f"PPid:\t{process.parent.pid}")
