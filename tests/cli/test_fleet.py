@@ -9,6 +9,7 @@ import time
 from pathlib import Path
 
 import duckdb
+import harmless
 import pyarrow.dataset
 import pyarrow.parquet
 import pytest
@@ -204,6 +205,20 @@ def test_what_lies_beside_each_image(ttbr, predictions, tmp_path):
     assert (done.code, done.json["done"]) == (0, 1), done
     counted = ttbr("query", saved, "SELECT count(*) AS n FROM regions", "--json").json
     assert done.json["rows"]["regions"] == counted[0]["n"]
+
+
+def test_names_of_files_do_not_act(ttbr, tmp_path):
+    name = harmless.SHORT[0].decode("utf-8", "surrogateescape").replace("/", "") + "<b>"
+    (tmp_path / name).write_bytes(b"\x1b[2J")
+    run = ("fleet", tmp_path / "*zq*", "--retries", "0", "-o", tmp_path / "out")
+    for form in ("text", "json"):
+        done = ttbr(*run, *(["--json"] if form == "json" else []))
+        assert done.code == 1
+        assert harmless.MARK in done.out
+        harmless.check(form, done.out)
+        harmless.check("text", done.err)
+    for line in (tmp_path / "out" / "manifest.jsonl").read_text("ascii").splitlines():
+        assert json.loads(line)["file"].endswith("zq\\xff<b>")
 
 
 @pytest.mark.parametrize(

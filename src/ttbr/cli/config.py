@@ -6,7 +6,8 @@ import click
 
 from ttbr.cli.images import registers_option
 from ttbr.cli.linux import open_linux
-from ttbr.cli.output import json_option, print_json, progress
+from ttbr.cli.output import json_option, print_json, progress, say
+from ttbr.report.config import config_lines
 from ttbr.report.hostile import shown
 
 
@@ -27,11 +28,11 @@ def config_command(image_spec: str, registers: str | None, as_json: bool) -> Non
     with progress("looking for the configuration"):
         found = linux.built_in_config
     if found is None:
-        click.echo("ttbr: note: the kernel has no configuration built in", err=True)
+        say("the kernel has no configuration built in")
         sys.exit(1)
     config, text = found
     if as_json:
         options = {f"CONFIG_{name}": shown(value) for name, value in config.items()}
         print_json({"release": config.release, "options": options})
     else:
-        sys.stdout.write("".join(f"{shown(line)}\n" for line in text.splitlines()))
+        sys.stdout.write("".join(f"{line}\n" for line in config_lines(text)))

@@ -5,7 +5,7 @@ import sys
 import click
 
 from ttbr.cli.images import open_image, registers_option, root_of, root_option
-from ttbr.cli.output import console, progress
+from ttbr.cli.output import console, progress, say
 from ttbr.cli.values import RANGE
 from ttbr.errors import InputError
 from ttbr.mmu.contiguous import disagreements
@@ -81,7 +81,7 @@ def dump_command(
             dump, notes = kernel_page_tables(image, space)
         sys.stdout.write(dump)
         for note in notes:
-            click.echo(f"ttbr: note: {note}", err=True)
+            say(note)
         return
     first, end = span or (0, 1 << 64)
     if linux:

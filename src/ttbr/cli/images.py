@@ -6,7 +6,7 @@ from typing import Any
 import click
 
 import ttbr
-from ttbr.cli.output import progress
+from ttbr.cli.output import progress, say
 from ttbr.errors import InputError
 from ttbr.recover.identified import Identified
 from ttbr.recover.identify import with_kernel
@@ -64,7 +64,7 @@ def open_image(spec: str, registers: str | None, root: str | None = None) -> ttb
         return image
     image, found = look_for_kernel(spec, image)
     if found is not None:
-        click.echo(f"ttbr: note: {inferred(found)}", err=True)
+        say(inferred(found))
     return image
 
 

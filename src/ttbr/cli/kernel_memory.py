@@ -7,7 +7,7 @@ from typing import Any
 import click
 
 from ttbr.cli.linux import linux_options, open_linux
-from ttbr.cli.output import console, json_option, print_json, progress
+from ttbr.cli.output import console, json_option, print_json, progress, say
 from ttbr.recover.kernel_memory import KernelMemory
 from ttbr.report.kernel_memory import (
     buddy_rows,
@@ -94,7 +94,7 @@ def buddy_command(blocks: bool, **given: Any) -> None:
         if found is None:
             return None
         if found.broken:
-            click.echo(f"ttbr: note: {found.broken} free lists are damaged", err=True)
+            say(f"{found.broken} free lists are damaged")
         if blocks:
             types, size = memory.migrate_types, memory.linux.page_size
             return free_block_rows(memory.zones, found, types, size)

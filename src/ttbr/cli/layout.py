@@ -4,7 +4,7 @@ import click
 
 from ttbr.cli.boards import Request, board_or_image_options, is_board
 from ttbr.cli.linux import open_linux
-from ttbr.cli.output import console, json_option, print_json, progress
+from ttbr.cli.output import console, json_option, print_json, progress, say
 from ttbr.report.address_map import boxes_json, folded, virtual_boxes
 from ttbr.report.boot import regions_json
 from ttbr.report.boxes import print_boxes
@@ -33,7 +33,7 @@ def layout_command(spec: str, request: Request, physical: bool, as_json: bool) -
     """
     maps = _maps(spec, request)
     for note in maps.notes:
-        click.echo(f"ttbr: note: {note}", err=True)
+        say(note)
     if as_json:
         print_json(boxes_json(maps.physical) if physical else regions_json(maps.virtual))
     elif physical:

@@ -6,7 +6,7 @@ import click
 import numpy as np
 
 from ttbr.cli.linux import linux_options, open_linux
-from ttbr.cli.output import console, json_option, print_json, progress
+from ttbr.cli.output import console, json_option, print_json, progress, say
 from ttbr.errors import InputError
 from ttbr.report.tasks import print_vmas, unknown_notes, vmas_json
 
@@ -49,4 +49,4 @@ def maps_command(
         return
     print_vmas(console(), vmas, rows, space, linux.word)
     for note in unknown_notes(linux, vmas.unknown):
-        click.echo(f"ttbr: note: {note}", err=True)
+        say(note)

@@ -24,6 +24,16 @@ class _Output(Console):
     def on_broken_pipe(self) -> None:
         raise BrokenPipeError
 
+    def print(self, *objects: Any, **options: Any) -> None:
+        """As rich does, but a line stays one where there is no terminal.
+
+        Folded, it could go on with what an image chose to have at the begin of a line, which those
+        who read logs may take for a command.
+        """
+        if not self.is_terminal and all(isinstance(each, str) for each in objects):
+            options.setdefault("soft_wrap", True)
+        super().print(*objects, **options)
+
     def render_str(self, text: str, **options: Any) -> Text:
         """As rich does, without what could move a cursor: names come from trees and images."""
         return super().render_str(visible(text, "\n\t"), **options)
@@ -41,6 +51,11 @@ def print_json(value: Any) -> None:
     """One JSON document on standard output."""
     json.dump(value, sys.stdout, indent=1)
     sys.stdout.write("\n")
+
+
+def say(note: str) -> None:
+    """A note on standard error, in one line: it may quote an image."""
+    click.echo(f"ttbr: note: {visible(note)}", err=True)
 
 
 @contextmanager

@@ -5,7 +5,7 @@ from pathlib import Path
 import click
 
 from ttbr.cli.linux import linux_options, open_linux
-from ttbr.cli.output import console, json_option, print_json, progress
+from ttbr.cli.output import console, json_option, print_json, progress, say
 from ttbr.report.tasks import print_tasks, tasks_json, unknown_notes
 
 
@@ -58,4 +58,4 @@ def ps_command(
     if hidden and not extra:
         out.print("every root table that was found is a listed task's")
     for note in notes:
-        click.echo(f"ttbr: note: {note}", err=True)
+        say(note)

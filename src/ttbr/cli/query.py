@@ -8,7 +8,7 @@ import click
 
 from ttbr.cli.images import root_of, root_option
 from ttbr.cli.linux import linux_options, open_linux
-from ttbr.cli.output import console, json_option, print_json, progress
+from ttbr.cli.output import console, json_option, print_json, progress, say
 from ttbr.cli.values import NUMBER
 from ttbr.errors import InputError
 from ttbr.report.cells import print_cells, write_cells_csv, write_cells_json
@@ -34,7 +34,7 @@ def _relations(image_spec: str, root: str, **given: Any) -> Relations:
 
 def _say(notes: list[str]) -> None:
     for note in notes:
-        click.echo(f"ttbr: note: {note}", err=True)
+        say(note)
 
 
 @click.command(

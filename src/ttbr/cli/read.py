@@ -9,7 +9,7 @@ from typing import Any
 import click
 
 from ttbr.cli.linux import linux_options, open_linux
-from ttbr.cli.output import console, json_option, print_json, progress
+from ttbr.cli.output import console, json_option, print_json, progress, say
 from ttbr.cli.values import NUMBER
 from ttbr.errors import InputError
 from ttbr.recover.linux import Linux
@@ -146,5 +146,5 @@ def search_command(
         for va in found:
             out.print(f"{va:#x}")
     if cut:
-        click.echo(f"ttbr: note: there are more than {most}: --most N prints more", err=True)
+        say(f"there are more than {most}: --most N prints more")
     sys.exit(0 if found else ANSWER_IS_NO)

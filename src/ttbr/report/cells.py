@@ -1,12 +1,14 @@
 """Rows of a query or a relation as text, JSON and CSV.
 
 Addresses and words of bits are hexadecimal in all three. In text and CSV strings are shown with
-escapes; JSON has them as they are, in JSON's own escapes.
+escapes; JSON has them as they are, in JSON's own escapes. In CSV a string that a spreadsheet would
+take for a formula begins with an escape.
 """
 
 import csv
 import json
 import math
+import re
 from typing import Any, TextIO
 
 from rich.console import Console
@@ -14,6 +16,9 @@ from rich.console import Console
 from ttbr.report.hostile import shown
 from ttbr.report.rows import Cell, Hex, Rows
 from ttbr.report.sql import Cells
+
+_FORMULA = "=+-@"
+_PERMISSIONS = re.compile(r"[r-][w-][x-][ps]")
 
 
 def print_cells(out: Console, cells: Cells) -> int:
@@ -69,7 +74,10 @@ def _csv(value: Any) -> Any:
     if isinstance(value, bool):
         return int(value)
     if isinstance(value, str):
-        return shown(value)
+        text = shown(value)
+        # A spreadsheet would take it for a formula and run that.
+        acts = text[:1] in tuple(_FORMULA) and not _PERMISSIONS.fullmatch(text)
+        return f"\\x{ord(text[0]):02x}{text[1:]}" if acts else text
     return json.dumps(value) if isinstance(value, list | dict) else value
 
 

@@ -6,6 +6,7 @@ from rich.console import Console
 
 from ttbr.recover.finding import Finding
 from ttbr.recover.identified import Identified
+from ttbr.report.hostile import visible
 
 _MOST_PRINTED = 16  # addresses in a line
 # Findings that are numbers and no addresses.
@@ -43,7 +44,8 @@ def print_identified(out: Console, found: dict[str, Any]) -> None:
             continue
         value = finding["value"]
         text = _some(value) if isinstance(value, list) else value
-        out.print(f"found      {name}: {text} ({finding['confidence']}: {finding['evidence']})")
+        line = f"{name}: {text} ({finding['confidence']}: {finding['evidence']})"
+        out.print(f"found      {visible(line)}")
     out.print(f"assumed    {', '.join(found['assumed'])}, as Linux has them")
 
 

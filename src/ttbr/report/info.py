@@ -11,6 +11,7 @@ from ttbr.format import about, address, counted, size
 from ttbr.mmu.image import Image
 from ttbr.recover.identified import Identified
 from ttbr.recover.release import find_release
+from ttbr.report.hostile import visible
 from ttbr.report.identified import identified_json, print_identified
 from ttbr.report.mappings import notes
 
@@ -113,7 +114,8 @@ def print_info(out: Console, info: dict[str, Any]) -> None:
     stage = f", stage {info['stage']}" if info["stage"] else ""
     release = info["release"] or "unknown"
     evidence = f" ({info['evidence']})" if info["evidence"] else ""
-    out.print(f"kernel     Linux {release} on {info['arch'] or 'unknown'}{stage}{evidence}")
+    kernel = f"Linux {release} on {info['arch'] or 'unknown'}{stage}{evidence}"
+    out.print(f"kernel     {visible(kernel)}")
     for root, regime in zip(info["roots"], info["regimes"], strict=True):
         levels = f"levels {regime['levels'][0]['level']} to {regime['levels'][-1]['level']}"
         bits = 64 if regime["format"] == "vmsav8-64" else 32
@@ -132,7 +134,7 @@ def print_info(out: Console, info: dict[str, Any]) -> None:
     if info["identified"] is not None:
         print_identified(out, info["identified"])
     for name, pa in info["symbols_of_roots"].items():
-        out.print(f"root       {name} at {pa}")
+        out.print(f"root       {visible(name)} at {pa}")
     for name, value in info["registers"].items():
         if name in REGISTERS:
             out.print(f"register   {name:<18} {value}")

@@ -15,6 +15,7 @@ import numpy as np
 
 from ttbr.kernel.release import Release
 from ttbr.mmu.address_space import AddressSpace
+from ttbr.report.hostile import visible
 from ttbr.report.ptdump_entries import (
     Entries,
     arm64_entries,
@@ -122,7 +123,7 @@ class _Lines:
             address, name = self._markers[self._next_marker]
             if force or at >= address:
                 self._next_marker += 1
-                yield f"---[ {name} ]---"
+                yield f"---[ {visible(name)} ]---"
 
     def _first_entry_marked(self, after: int) -> int | None:
         """Where the first entry behind ``after`` lies that has reached the next marker."""

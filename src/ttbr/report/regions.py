@@ -6,6 +6,8 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from ttbr.report.hostile import visible
+
 _START, _END = (" start", " begin"), (" end", " End")
 
 
@@ -13,7 +15,8 @@ class RegionNames:
     """Which region of the kernel's layout an address lies in.
 
     ``markers`` are (address, name) pairs as the kernel's ptdump has them: a name that ends in
-    " end" closes the region before it.
+    " end" closes the region before it. They can come from the image, so what does not print is
+    shown by escapes.
     """
 
     def __init__(self, markers: Sequence[tuple[int, str]]) -> None:
@@ -37,4 +40,4 @@ def _region(marker: str) -> str:
         return ""
     for suffix in _START:
         marker = marker.removesuffix(suffix)
-    return marker.removesuffix("()")
+    return visible(marker.removesuffix("()"))

@@ -16,6 +16,9 @@ class Hex:
     value: int
 
 
+WIDEST = 120
+"""Characters of a column at most: one long name must not make every line as long."""
+
 Cell = int | str | Hex | None
 """None is what is not known."""
 
@@ -32,11 +35,14 @@ class Rows:
         return [dict(zip(self.names, map(_plain, row), strict=True)) for row in self.rows]
 
     def print(self, out: Console) -> None:
-        """A line a row; numbers stand at the right of their column."""
+        """A line a row; numbers stand at the right of their column.
+
+        What is wider than `WIDEST` moves what stands behind it in its own line only.
+        """
         head = [name.upper() for name in self.names]
         table = [head, *([_text(cell) for cell in row] for row in self.rows)]
         count = range(len(head))
-        widths = [max(len(line[k]) for line in table) for k in count]
+        widths = [min(WIDEST, max(len(line[k]) for line in table)) for k in count]
         numbers = [all(isinstance(row[k], int) for row in self.rows) for k in count]
         for line in table:
             cells = [
