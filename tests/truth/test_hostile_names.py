@@ -28,6 +28,7 @@ ELSEWHERE = {
         "tui",
     ),  # names of regions: tests/cli/test_hostile_note.py
     "fleet",  # tests/cli/test_fleet.py
+    "serve",  # the pages of view
 }
 SQL = {
     "tasks": "SELECT *, [name] AS l, {'n': name} AS s FROM tasks",
@@ -52,6 +53,7 @@ TABLE = [
     *(("csv", ["query", "IMAGE", sql]) for sql in SQL.values()),
     ("sarif", ["audit", "IMAGE", "--sarif", "-"]),
     ("github", ["audit", "IMAGE", "--github"]),
+    ("page", ["view", "IMAGE", "-o", "OUT"]),
     ("file", ["audit", "IMAGE", "--write-baseline", "OUT"]),
     ("file", ["export", "IMAGE", "--tables", "tasks,vmas", "--format", "csv", "-o", "OUT"]),
     ("file", ["export", "IMAGE", "--tables", "tasks,vmas", "--format", "json", "-o", "OUT"]),
@@ -114,6 +116,8 @@ def command(planted):
         "symbols",
     ):
         patch.setattr(f"ttbr.cli.{name}.open_linux", lambda *given, **also: planted)
+    patch.setattr("ttbr.cli.view.open_image", lambda *given: planted.image)
+    patch.setattr("ttbr.cli.view.is_board", lambda spec: False)
     patch.setattr("ttbr.open", lambda *given: planted.image)
     row = planted.process(1)
     pages = planted.processes.of(int(planted.tasks.pgd[row])).view
@@ -144,11 +148,13 @@ def test_no_name_acts(command, tmp_path, say):
         flag = {"json": ["--json"], "csv": ["--csv"]}.get(form, [])
         out = tmp_path / str(number)
         said = command(*(str(out) if word == "OUT" else word for word in arguments), *flag)
-        harmless.check("text" if form == "file" else form, said)
+        harmless.check("text" if form in ("file", "page") else form, said)
         written = [said]
         for file in [*out.glob("*")] if out.is_dir() else [out] * out.exists():
-            written.append(file.read_text("ascii"))
-            harmless.check("csv" if file.suffix == ".csv" else "json", written[-1])
+            written.append(file.read_text("utf-8"))
+            if form != "page":
+                harmless.check("csv" if file.suffix == ".csv" else "json", written[-1])
+            assert not any(bad in written[-1] for bad in ("\x1b", "\u202e", "<b>|$", "<script>="))
         if any(harmless.MARK in text for text in written):
             shown.add((form, arguments[0]))
     say(f"hostile names: {len(TABLE)} commands and forms, {len(shown)} kinds showed some")
