@@ -26,7 +26,7 @@ from generated import BASE, REGISTERS, Generated
 from ttbr.memory.banked import BankedMemory, Piece
 from ttbr.memory.save import save_core
 
-ROUNDS = 5
+ROUNDS = 3
 SETTLED = 200  # milliseconds after opening before an action
 FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-sync"]
 BOARD = Path(__file__).resolve().parents[1] / "examples" / "qemu-virt-arm64.dtb"
