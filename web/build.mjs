@@ -40,7 +40,9 @@ const policy = [
   "base-uri 'none'",
   "form-action 'none'",
 ].join("; ");
+const licence = readFileSync(join(here, "node_modules/preact/LICENSE"), "utf8").trim();
 const page = readFileSync(join(here, "src/page.html"), "utf8")
+  .replace("%LICENCE%", () => `Preact, which is part of this page:\n\n${licence}`)
   .replace("%POLICY%", () => policy)
   .replace("%STYLE%", () => style)
   .replace("%SCRIPT%", () => script);

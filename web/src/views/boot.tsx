@@ -2,18 +2,18 @@
 
 import type { JSX } from "preact";
 import { useEffect, useRef, useState } from "preact/hooks";
-import { hex, size, UNIT, vaOf } from "../address";
-import { caller, type Event, eventsOf, eventsUntil, machineAfter } from "../boot";
+import { size, UNIT, vaOf } from "../address";
+import { eventsOf, eventsUntil, machineAfter } from "../boot";
 import { useGiven } from "../context";
 import type { Boot, Subject } from "../document";
 import { added } from "../fresh";
 import { t } from "../i18n";
-import { DataTable, Pa, Picture, Va } from "../parts";
-import { useWidth } from "../width";
+import { Va } from "../parts";
+import { EventLine, Steps } from "./boot_events";
+import { Timeline } from "./boot_timeline";
 import { ComparisonOf } from "./compare";
 
 const STEP_MS = 120;
-const STAGE_HEIGHT = 30;
 
 export function BootView(): JSX.Element {
   const { model, machine } = useGiven();
@@ -116,115 +116,6 @@ function BootOf({ subject, boot }: { subject: Subject; boot: Boot }): JSX.Elemen
   );
 }
 
-function Timeline(props: {
-  subject: Subject;
-  events: readonly Event[];
-  count: number;
-  current: number;
-  onStage: (machine: number) => void;
-  onEvent: (count: number) => void;
-}): JSX.Element {
-  const { model } = useGiven();
-  const { subject, events, count, current } = props;
-  const [holder, width] = useWidth<HTMLDivElement>();
-  const { machines } = subject;
-  const stages = machines.map((number) => model.doc.head.machines[number]?.stage ?? "");
-  const of = stages.map((name) => events.filter((event) => event.stage === name).length);
-  // Every stage has room for its name; the rest goes by the number of events
-  const least = Math.max(36, Math.min(90, width / machines.length / 1.3));
-  const spare = Math.max(0, width - least * machines.length);
-  const sum = of.reduce((a, b) => a + Math.log2(1 + b), 0) || 1;
-  let x = 0;
-  const boxes = stages.map((name, at) => {
-    const box = { name, x, width: least + (spare * Math.log2(1 + (of[at] ?? 0))) / sum };
-    x += box.width;
-    return box;
-  });
-  let before = 0;
-  const starts = of.map((number) => {
-    const start = before;
-    before += number;
-    return start;
-  });
-  const narrow = width < 620;
-  return (
-    <div ref={holder}>
-      <Picture name="boot" label={t("boot.timeline")} width={x} height={STAGE_HEIGHT + (narrow ? 84 : 30)}>
-        {boxes.map((box, at) => {
-          const n = of[at] ?? 0;
-          const start = starts[at] ?? 0;
-          const state = machines[at] === current ? "stage current" : start + n <= count ? "stage done" : "stage";
-          const ticks = [];
-          const stride = Math.max(1, Math.ceil(n / Math.max(1, box.width - 4)));
-          for (let event = 0; event < n; event += stride) {
-            const done = start + event < count;
-            const at_ = box.x + 2 + ((box.width - 5) * event) / Math.max(1, n);
-            ticks.push(<rect key={event} class={done ? "tick done" : "tick"} x={at_} y={STAGE_HEIGHT + 2} width={1} height={8} />);
-          }
-          return (
-            <g key={box.name} class={state}>
-              <rect
-                x={box.x + 1}
-                y={2}
-                width={box.width - 2}
-                height={STAGE_HEIGHT - 4}
-                rx={3}
-                onClick={() => props.onStage(machines[at] ?? 0)}
-              />
-              {narrow ? (
-                <text class="below" transform={`translate(${box.x + box.width / 2 - 3} ${STAGE_HEIGHT + 16}) rotate(60)`}>{box.name}</text>
-              ) : (
-                <text x={box.x + box.width / 2} y={STAGE_HEIGHT / 2 + 4} text-anchor="middle" pointer-events="none">
-                  {box.name}
-                </text>
-              )}
-              {ticks}
-              {!narrow && (
-                <text class="small-label" x={box.x + box.width / 2} y={STAGE_HEIGHT + 22} text-anchor="middle">
-                  {n}
-                </text>
-              )}
-            </g>
-          );
-        })}
-      </Picture>
-      <p class="stages">
-        {stages.map((name, at) => (
-          <button
-            key={name}
-            type="button"
-            class="small"
-            aria-pressed={machines[at] === current}
-            onClick={() => props.onStage(machines[at] ?? 0)}
-          >
-            {name}
-          </button>
-        ))}
-      </p>
-    </div>
-  );
-}
-
-function isVirtual(event: Event): boolean {
-  return event.kind === "map";
-}
-
-/** A range of an event; of a mapping it is virtual. */
-function Where({ event }: { event: Event }): JSX.Element {
-  if (isVirtual(event)) return <Va va={event.start} />;
-  return event.start < 1n << 52n ? <Pa pa={event.start} /> : <code>{hex(event.start)}</code>;
-}
-
-function EventLine({ event }: { event: Event }): JSX.Element {
-  const bytes = event.end >= event.start ? Number(event.end - event.start) + 1 : 0;
-  return (
-    <>
-      <strong>{event.kind}</strong> <Where event={event} /> {size(bytes)} {t("boot.by")}{" "}
-      <code class="function">{caller(event)}</code> ({event.stage}) <span class="detail">{event.detail}</span>
-    </>
-  );
-}
-
 /** What the stage that is shown has: tables, what is mapped, what it has added. */
 function StageFacts(): JSX.Element | null {
   const { model, machine, state } = useGiven();
@@ -275,56 +166,6 @@ function Compared({ machine }: { machine: number }): JSX.Element | null {
       <h3>{t("boot.compared")}</h3>
       <ComparisonOf comparison={found} />
     </section>
-  );
-}
-
-const NEARBY = 6;
-
-function Steps(props: { events: readonly Event[]; count: number; onEvent: (count: number) => void }): JSX.Element {
-  const { events, count, onEvent } = props;
-  return (
-    <DataTable
-      name="events"
-      caption={t("boot.list")}
-      from={Math.max(0, count - NEARBY)}
-      columns={[
-        { key: "n", label: "#", number: true },
-        { key: "stage", label: t("boot.column.stage") },
-        { key: "kind", label: t("boot.column.kind") },
-        { key: "start", label: t("boot.column.start") },
-        { key: "end", label: t("boot.column.end") },
-        { key: "function", label: t("boot.column.function") },
-        { key: "detail", label: t("boot.column.detail") },
-      ]}
-      rows={events.length}
-      marked={(row) => row === count - 1}
-      cell={(row, column) => {
-        const event = events[row] as Event;
-        switch (column) {
-          case "n":
-            return {
-              text: String(row + 1),
-              shown: (
-                <button type="button" class="address" onClick={() => onEvent(row + 1)}>
-                  {row + 1}
-                </button>
-              ),
-            };
-          case "start":
-            return { text: hex(event.start), shown: <Where event={event} /> };
-          case "end":
-            return { text: hex(event.end), shown: <code>{hex(event.end)}</code> };
-          case "function":
-            return { text: caller(event), shown: <code>{caller(event)}</code> };
-          case "kind":
-            return { text: event.kind };
-          case "stage":
-            return { text: event.stage };
-          default:
-            return { text: event.detail };
-        }
-      }}
-    />
   );
 }
 

@@ -1,7 +1,6 @@
 """A boot: the machine at each of its stages, and what happened in between."""
 
 from ttbr.boot.boot import Boot
-from ttbr.report.nodes import nodes_json
 from ttbr.report.view.columns import Head, text
 from ttbr.report.view.machines import Pen, held_roots, machine_json
 from ttbr.report.view.physical import free_table, of_boot
@@ -27,7 +26,6 @@ def boot_json(pen: Pen, result: Boot) -> tuple[list[Head], Head]:
         "command_line": machine.params.text,
         "events": _events(pen, result),
         "messages": _messages(pen, result),
-        "nodes": nodes_json(machine) if machine.nodes else None,
         "failure": None if result.failure is None else str(result.failure),
         "unknown": list(machine.unknowns),
     }
