@@ -239,3 +239,20 @@ def _small() -> Machine:
     if not _MACHINES:
         _MACHINES.append(build(0x1000, 48, 48))
     return replace(_MACHINES[0], ram=_MACHINES[0].ram.snapshot())
+
+
+@pytest.mark.parametrize(("sections", "arch"), [(8, "arm64"), (64, "arm")])
+def test_tables_of_both_architectures(sections: int, arch: str) -> None:
+    """The kernel that maps more RAM is it, and what else there is is said."""
+    machine = build(0x1000, 48, 48)
+    directory = G + 0x4000
+    for n in range(sections):
+        entry = G + n % 32 * M | 0x1140E
+        machine.ram.write(directory + 4 * (0xC00 + n), entry.to_bytes(4, "little"))
+    found = identify(machine.ram)
+    assert found is not None
+    assert found.arch.value == arch
+    assert found.arch.confidence is Confidence.LIKELY
+    other = directory if arch == "arm64" else machine.swapper
+    assert f"at {other:#x}, too" in found.arch.evidence
+    assert found.swapper_pg_dir.value == (machine.swapper if arch == "arm64" else directory)

@@ -10,7 +10,7 @@ from kernel_areas import again, alignments, leaves, recorded_areas, requested
 
 from ttbr.recover.kernel_memory import KernelMemory
 from ttbr.recover.memblock import LISTS
-from ttbr.recover.vmalloc import FLAGS
+from ttbr.recover.vmalloc import FLAGS, find_vmalloc, find_vmap_nodes
 from ttbr.report.proc.vmallocinfo import vmallocinfo
 from ttbr.run import run
 from ttbr.run.modules_area import module_alloc
@@ -119,11 +119,7 @@ def test_free_lists(machine, memory, say):
 def test_vmalloc_equals_vmallocinfo(machine, memory, say):
     """Size, pages, physical address and kind of every area (addresses are hashed there)."""
     found = memory.vmalloc
-    if found is None:
-        # Nothing but the symbols of data says where the lists are since 6.9
-        assert not any(memory.linux.symbol(name) for name in ("vmap_area_list", "vmap_nodes"))
-        say(f"{machine.case}: vmalloc areas are unknown: the kernel has no symbols of data")
-        return
+    assert found is not None
     assert found.unknown == ()
     mine = Counter()
     for size, flags, pages, pa in zip(
@@ -150,6 +146,21 @@ def test_vmalloc_equals_vmallocinfo(machine, memory, say):
     equal = sum((mine & wanted).values())
     say(f"{machine.case}: vmalloc areas, compared {sum(wanted.values())}, equal {equal}")
     assert mine == wanted
+
+
+def test_vmap_nodes_without_symbols(machine, memory, say):
+    """Since 6.9 the lists are in nodes, which their form shows."""
+    linux = memory.linux
+    if linux.symbol("vmap_area_list") is not None:
+        return
+    at = find_vmap_nodes(linux.memory, linux.image_data[1], linux.text)
+    pointer = linux.symbol("vmap_nodes")
+    start = linux.symbol("single") if pointer is None else linux.memory.number(pointer)
+    assert at is not None and 0 <= at - start < 0x2000
+    page, wide = linux.page_size, linux.memory.space.regime.format.entry_size
+    areas = find_vmalloc(linux.memory, linux.layouts, None, at, max(wide, linux.word), page)
+    assert areas.start.tolist() == memory.vmalloc.start.tolist()
+    say(f"{machine.case}: vmap nodes by their form, areas compared {len(areas)}, all equal")
 
 
 def test_lines_of_meminfo(machine, memory, say):

@@ -15,7 +15,7 @@ from ttbr.mmu.image import Image
 from ttbr.recover.banner import find_banner
 from ttbr.recover.facts_arm32 import arm_facts, matching
 from ttbr.recover.facts_arm64 import arm64_facts
-from ttbr.recover.finding import Finding, certain
+from ttbr.recover.finding import Finding, certain, likely
 from ttbr.recover.frames import Frames
 from ttbr.recover.identified import Identified
 from ttbr.recover.kernel_map import KernelMap
@@ -113,15 +113,29 @@ def identify(
             return _arm64(memory, maps, info, pages)
     say("looking for tables of 32-bit ARM")
     kernels = find_arm_kernels(memory, Frames(memory))
-    if not kernels or not kernels[0].placed:
+    placed = bool(kernels) and kernels[0].placed
+    if placed and any(info.arch == "arm" for info in notes):
+        maps, pages = [], find_table_pages(memory, say) if user_roots else None
+    else:
         pages = find_table_pages(memory, say)
         maps = find_kernel_roots(memory, pages, say)
-        if maps:
-            return _arm64(memory, maps, None, pages if user_roots else None)
-    if not kernels:
+    pages = pages if user_roots else None
+    if maps and (not placed or maps[0].linear_bytes > kernels[0].linear_bytes):
+        found = _arm64(memory, maps, None, pages)
+        other = f"32-bit ARM at {kernels[0].swapper:#x}" if placed else ""
+    elif kernels:
+        found = _arm(memory, kernels, [info for info in notes if info.arch != "arm64"], pages)
+        other = f"arm64 at {maps[0].candidate.swapper:#x}" if maps else ""
+    else:
         return None
-    pages = find_table_pages(memory, say) if user_roots else None
-    return _arm(memory, kernels, [info for info in notes if info.arch != "arm64"], pages)
+    return _beside(found, other) if other else found
+
+
+def _beside(found: Identified, other: str) -> Identified:
+    """The finding of the kernel whose tables map more RAM, which says that there are others."""
+    arch = found.arch
+    text = f"{arch.evidence}; there are tables of {other}, too, which map less RAM"
+    return replace(found, arch=likely(arch.value, text))
 
 
 def _arm64(

@@ -9,7 +9,7 @@ from ttbr.recover.linux import Linux
 from ttbr.recover.memblock import Memblock, find_memblock
 from ttbr.recover.meminfo import Meminfo, read_meminfo
 from ttbr.recover.memory_map import MemoryMap, Pages, read_pages
-from ttbr.recover.vmalloc import VmallocAreas, find_vmalloc
+from ttbr.recover.vmalloc import VmallocAreas, find_vmalloc, find_vmap_nodes
 from ttbr.recover.vmstat import CounterNames, find_counter_names, read_counters
 from ttbr.recover.zones import FreeBlocks, Zones, read_free_blocks, read_zones
 
@@ -118,6 +118,8 @@ class KernelMemory:
         head, nodes = linux.symbol("vmap_area_list"), linux.symbol("vmap_nodes")
         # With one CPU the compiler sees that vmap_nodes never changes.
         nodes = linux.symbol("single") if nodes is None else linux.memory.number(nodes)
+        if head is None and nodes is None and linux.text is not None:
+            nodes = find_vmap_nodes(linux.memory, linux.image_data[1], linux.text)
         wide = 8 if linux.word == 8 or self._has_lpae else 4
         return find_vmalloc(linux.memory, linux.layouts, head, nodes, wide, linux.page_size)
 

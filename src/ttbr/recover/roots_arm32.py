@@ -48,6 +48,11 @@ class ArmKernel:
     user: int
     identity: int
 
+    @property
+    def linear_bytes(self) -> int:
+        """Bytes that the kernel's half maps, if all of it are sections."""
+        return self.entries * (2 * M if self.lpae else M)
+
 
 def find_arm_kernels(memory: PhysicalMemory, frames: Frames) -> list[ArmKernel]:
     """Every table with a kernel's half, the one that is swapper_pg_dir first."""

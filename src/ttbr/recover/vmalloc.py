@@ -22,6 +22,7 @@ _MOST_AREAS = 1 << 20
 _MOST_NODES = 1 << 10
 _LEAST_WORDS, _LONGEST = 12, 256  # words of a vm_struct that are read, bytes of one at most
 _NODE = 1 << 13  # bytes of a vmap_node at most
+_POOLS, _EMPTY = 256, 128  # MAX_VA_SIZE_PAGES, and how many of the last ones are taken to be empty
 
 
 @dataclass(frozen=True)
@@ -95,6 +96,37 @@ def find_vmalloc(
         at = -(-(at + wide) // word) * word
         caller = rows[:, at : at + word].copy().view(f"<u{word}")[:, 0].astype(np.uint64)
     return VmallocAreas(fields[:, 1], fields[:, 2], fields[:, 3], pages, pa, caller, tuple(unknown))
+
+
+def find_vmap_nodes(kernel: VirtualMemory, image: bytes, text: int) -> int | None:
+    """An address in the vmap_nodes (since 6.9), without a symbol for them; None if there is none.
+
+    A node begins with pools of areas by their size: triples of a list's head and a length. Most are
+    empty, so that the heads name themselves. A kernel for one CPU, and every 32-bit one, has its
+    node in its ``image``, which runs at ``text``; others have a pointer there.
+    """
+    word = kernel.word
+    words = np.frombuffer(image[: len(image) // word * word], f"<u{word}").astype(np.uint64)
+    if len(words) < 3 * _POOLS:
+        return None
+    own = np.uint64(text) + np.arange(len(words), dtype=np.uint64) * np.uint64(word)
+    empty = words[:-1] == own[:-1]
+    empty &= words[1:] == own[:-1]
+    rows = np.flatnonzero(empty)
+    rows = rows[rows + 3 * (_EMPTY - 1) < len(empty)]
+    run = empty[rows[:, None] + np.arange(0, 3 * _EMPTY, 3)].all(axis=1)
+    inside = rows[run]
+    begins = inside[~np.isin(inside - 3, inside)]
+    first, last, _ = kernel.extents
+    named = np.unique(words[(words >= first[0]) & (words <= last[-1])]) if len(first) else words[:0]
+    for pool in range(_POOLS - _EMPTY, _POOLS):
+        place = named + np.uint64(3 * word * pool)
+        heads, there = kernel.words(place, 2, word)
+        named = named[there & (heads == place[:, None]).all(axis=1)]
+    # Other tables of lists look like that, too, but hold no areas; what points to a little before a
+    # node does, so the last comes first
+    places = (*own[begins].tolist(), *named[::-1].tolist())
+    return next((at for at in places[:_MOST_NODES] if _heads(kernel, at)), None)
 
 
 def _list(kernel: VirtualMemory, head: int) -> list[int]:
