@@ -2,9 +2,15 @@
 
 import numpy as np
 import pytest
+from machines import board_tree
 from machines_up import BOARDS, booted
 
+from device_trees import blob
+from ttbr.boot.board import Board
+from ttbr.boot.boot import boot, default_kernel
+from ttbr.boot.loader import qemu
 from ttbr.errors import InputError, TtbrError
+from ttbr.kernel.what_if import parse_settings, with_options
 from ttbr.run import OutOfMemory, run
 from ttbr.run.frames import Owner
 from ttbr.run.vmap_area import NoAddressSpace
@@ -178,3 +184,41 @@ def test_vmalloc_seq_counts_new_first_level_entries() -> None:
     assert kernel.space.map.vmalloc_seq == 1
     kernel.vmalloc(4 * M)
     assert kernel.space.map.vmalloc_seq == 2
+
+
+def uniprocessor(*settings: str):
+    """A kernel of 32-bit ARM without SMP: Debian's, by its configuration alone."""
+    board = Board.from_dtb(blob(board_tree(**BOARDS["arm"])))
+    kernel = with_options(default_kernel(board), parse_settings(("SMP=n", *settings)))
+    return run(boot(board, kernel, qemu(board, kernel, 3 * M)))
+
+
+def test_sections_in_a_kernel_without_smp() -> None:
+    kernel = uniprocessor()
+    at = kernel.ioremap(0x1000_0000, 4 * M)
+    assert at % (4 * M) == 0
+    entry = kernel.space.map.entry(at + M + 5)
+    assert (entry.level, entry.size, entry.phys) == (1, M, 0x1010_0005)
+    assert translated(kernel, at + M + 5) == 0x1010_0005
+    assert kernel.space.map.entry(kernel.ioremap(0x1000_0000, 4 * K)).size == 4 * K
+    seq = kernel.space.map.vmalloc_seq
+    kernel.iounmap(at)
+    assert translated(kernel, at) is None
+    assert kernel.space.map.vmalloc_seq == seq + 2, "two pairs of entries"
+    assert not kernel.cpus.violations
+
+
+def test_supersections_above_4_gib() -> None:
+    kernel = uniprocessor("IO_36=y")
+    at = kernel.ioremap(0x1_1000_0000, 32 * M)
+    entries = [
+        kernel.tables.get(kernel.machine.roots["swapper_pg_dir"], at // M + n) for n in (0, 15, 16)
+    ]
+    assert entries[0] == entries[1] and entries[2] == entries[0] + 16 * M
+    assert entries[0] & 1 << 18 and entries[0] >> 20 & 0xF == 1, "PA[35:32]"
+    for refused in (0x1_1010_0000, 0x1_1000_1000):
+        with pytest.raises(InputError, match="must be 16 MiB aligned"):
+            kernel.ioremap(refused, 16 * M)
+    # What cannot be a supersection would need pages, which end at 4 GiB.
+    with pytest.raises(TtbrError, match="end at 4 GiB"):
+        kernel.ioremap(0x1_1000_0000, 4 * M)

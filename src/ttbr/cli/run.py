@@ -165,7 +165,7 @@ def run_command(
         print_json({"steps": [step_json(step) for step in steps], "violations": wrong})
     for line in wrong:
         click.echo(f"ttbr: {visible(line)}", err=True)
-    if wrong and "violations" not in text:
+    if wrong:
         sys.exit(ANSWER_IS_NO)
 
 
@@ -233,7 +233,7 @@ def _shell(session: Session, *, quiet: bool) -> None:
             if line is None:
                 continue
             if line.words[0].text in ("exit", "quit") and len(line.words) == 1:
-                return
+                break
             _print(session.step(line), quiet=quiet)
         except TtbrError as error:
             for event in session.events():

@@ -118,7 +118,7 @@ class Ioremap:
         if super_ok and all_bits % SUPERSECTION_SIZE == 0:
             area.flags |= Vm.ARM_SECTION_MAPPING
             space.map.map_supersections(area.addr, phys, size, sect)
-        elif all_bits % PMD_SIZE == 0:
+        elif all_bits % PMD_SIZE == 0 and phys + size <= LIMIT_32_BIT:
             area.flags |= Vm.ARM_SECTION_MAPPING
             space.map.map_sections(area.addr, phys, size, sect)
         elif phys + size > LIMIT_32_BIT:

@@ -9,6 +9,7 @@ from ttbr.boot.arm64.state import Arm64
 from ttbr.errors import InputError
 from ttbr.run.cpu.cpu import CpuState
 from ttbr.run.kernel_space import KernelSpace
+from ttbr.run.vmap_area import Vm
 
 
 def text_poke(space: KernelSpace, cpu: CpuState, address: int, code: bytes) -> None:
@@ -27,8 +28,10 @@ def text_poke(space: KernelSpace, cpu: CpuState, address: int, code: bytes) -> N
         else:
             index = space.fixmap.text_poke[0]
             window = space.fixmap.set(index, phys, space.prot.kernel)
-            cpu.store(window + here % page, code[done : done + size], el=1)
-            space.fixmap.clear(index)
+            try:
+                cpu.store(window + here % page, code[done : done + size], el=1)
+            finally:
+                space.fixmap.clear(index)
         done += size
     space.log.add("patch", "text_poke", f"{len(code)} bytes", address, address + len(code) - 1)
 
@@ -46,7 +49,7 @@ def _code_page(space: KernelSpace, address: int) -> int | None:
         return space.machine.link_to_physical(address - slide) // page * page
     if not isinstance(state, Arm64) and not config.enabled("STRICT_MODULE_RWX"):
         return None
-    entry = space.map.entry(address)
-    if entry.phys is None or space.vmalloc.areas.find(address) is None:
+    entry, area = space.map.entry(address), space.vmalloc.areas.find(address)
+    if entry.phys is None or area is None or not area.flags & Vm.ALLOC:
         raise InputError(f"{address:#x} is neither the kernel's code nor that of a module")
     return entry.phys // page * page

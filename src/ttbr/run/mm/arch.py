@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 V7 = 7
 PAN_FIELD, ENHANCED_PAN = 20, 3
 HAFDBS_FIELD = 0
+LPAE_PHYS_BITS = 40
 _ARM64_NAMES = {3: "pte", 2: "pmd", 1: "pud", 0: "p4d"}
 
 
@@ -67,6 +68,14 @@ def table_levels(machine: Machine) -> tuple[TableLevel, ...]:
         pgd = TableLevel("pgd", 30, 4)
         return pgd, TableLevel("pmd", 21, 512), TableLevel("pte", 12, 512)
     return TableLevel("pgd", 21, 2048), TableLevel("pte", 12, 512)
+
+
+def phys_bits(machine: Machine) -> int:
+    """Bits of PHYS_MASK: what entries can name (valid_mmap_phys_addr_range)."""
+    state = machine.arch_state
+    if isinstance(state, Arm64):
+        return state.phys_mask_shift
+    return LPAE_PHYS_BITS if machine.kernel.phys_bits > 32 else 32
 
 
 def has_execute_only(machine: Machine) -> bool:

@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from ttbr.kernel.vm_flags import MAY, Map, Prot, Vm, vm_flags_of
+from ttbr.run.mm.arch import phys_bits
 from ttbr.run.mm.errors import SyscallError
 from ttbr.run.mm.files import File
 from ttbr.run.mm.gather import Gather
@@ -223,7 +224,7 @@ def map_device(mm: Mm, pa: int, size: int, prot: Prot) -> int:
     """
     user, page, entries = mm.user, mm.user.page_size, mm.user.entries
     size = -(-size // page) * page
-    if pa % page or size <= 0:
+    if pa % page or size <= 0 or not 0 <= pa <= (1 << phys_bits(user.kernel.machine)) - size:
         raise SyscallError("mmap", "EINVAL", f"{size:#x} bytes of /dev/mem at {pa:#x}")
     if any(bank.base < pa + size and pa < bank.end for bank in user.kernel.ram.banks):
         raise SyscallError("mmap", "EPERM", f"there is RAM at {pa:#x}: /dev/mem is for devices")

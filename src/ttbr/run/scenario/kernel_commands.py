@@ -42,11 +42,11 @@ def _vfree(session: Session, given: Arguments) -> Result:
 
 
 def _vmap(session: Session, given: Arguments) -> Result:
-    start, count = given.number("pfn"), given.number("pages", 1)
-    pages = session.kernel.pages
+    count = given.number("pages", 1)
     if not 0 < count <= session.kernel.space.vmalloc.total_pages:
-        raise InputError(f"vmap of {count} pages")
-    pages.zone_of(start), pages.zone_of(start + count - 1)
+        raise InputError(f"vmap of {count} pages: that is none, or more than there are")
+    start = _frame(session, given.number("pfn"))
+    _frame(session, start + count - 1)
     frames = np.arange(start, start + count, dtype=np.uint64)
     return session.kernel.space.vmalloc.vmap(frames)
 
@@ -91,16 +91,16 @@ def _text_poke(session: Session, given: Arguments) -> Result:
 
 
 def _kmap(session: Session, given: Arguments) -> Result:
-    return session.kernel.space.pkmap.kmap(_frame(session, given))
+    return session.kernel.space.pkmap.kmap(_frame(session, given.number("pfn")))
 
 
 def _kunmap(session: Session, given: Arguments) -> Result:
-    session.kernel.space.pkmap.kunmap(_frame(session, given))
+    session.kernel.space.pkmap.kunmap(_frame(session, given.number("pfn")))
     return None
 
 
 def _kmap_local(session: Session, given: Arguments) -> Result:
-    return session.kernel.space.kmap_local.kmap_local(_frame(session, given))
+    return session.kernel.space.kmap_local.kmap_local(_frame(session, given.number("pfn")))
 
 
 def _kunmap_local(session: Session, given: Arguments) -> Result:
@@ -181,9 +181,8 @@ def _entry(session: Session, given: Arguments) -> Result:
     return None
 
 
-def _frame(session: Session, given: Arguments) -> int:
+def _frame(session: Session, pfn: int) -> int:
     """A page frame; `InputError` outside memory."""
-    pfn = given.number("pfn")
     try:
         session.kernel.pages.zone_of(pfn)
     except ValueError as error:
