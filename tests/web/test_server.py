@@ -1,7 +1,9 @@
 """The server's answers: what they hold, and to whom they are refused."""
 
+import asyncio
 import lzma
 import shutil
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 from urllib.parse import quote
@@ -21,7 +23,7 @@ from ttbr.web.answers import MOST_ROWS
 from ttbr.web.app import application
 from ttbr.web.guard import LOOPBACK
 from ttbr.web.library import Library
-from ttbr.web.shelf import MOST_OPEN
+from ttbr.web.shelf import MOST_OPEN, MOST_WAITING, Busy, Shelf
 
 DUMPS = Path(__file__).resolve().parents[1] / "fixtures" / "dumps"
 TEXT = 0xFFFF800008010000
@@ -288,6 +290,27 @@ def test_more_images_than_are_kept_open(folder, tmp_path):
         for number in [*range(MOST_OPEN + 2), 0]:
             query = {"image": f"{number}.elf", "va": hex(TEXT)}
             assert client.get("/api/translate", params=query).status_code == 200
+
+
+def test_more_requests_than_may_wait(folder):
+    """Of many at once some are told to come again, and the server goes on."""
+    shelf = Shelf(Library([str(folder)]))
+    go_on = threading.Event()
+
+    async def ask_many() -> list[object]:
+        many = [shelf.ask("arm64.elf", lambda _: go_on.wait(60)) for _ in range(MOST_WAITING + 3)]
+        asked = [asyncio.ensure_future(each) for each in many]
+        other = await shelf.ask("raw.bin", lambda answers: answers.entry.name)
+        assert other == "raw.bin"
+        while sum(each.done() for each in asked) < 3:
+            await asyncio.sleep(0.01)
+        go_on.set()
+        return await asyncio.gather(*asked, return_exceptions=True)
+
+    found = asyncio.run(ask_many())
+    shelf.close()
+    assert sum(isinstance(each, Busy) for each in found) == 3
+    assert found.count(True) == MOST_WAITING
 
 
 def test_images_that_are_named(folder):

@@ -16,7 +16,7 @@ from ttbr.errors import InputError, TtbrError
 from ttbr.findings.attempt import attempt
 from ttbr.mmu.address_space import AddressSpace
 from ttbr.mmu.image import Image
-from ttbr.mmu.mappings import Mappings, Regions
+from ttbr.mmu.mappings import Regions
 from ttbr.mmu.walk import Budget
 from ttbr.recover.identify import with_registers
 from ttbr.recover.linux import Linux
@@ -39,6 +39,41 @@ def served_room() -> Room:
     return Room(regions=1 << 15, tables=1 << 14, entries=1 << 21)
 
 
+class _Space:
+    """A space with the ranges that it maps."""
+
+    def __init__(self, space: AddressSpace) -> None:
+        self.space = space
+        self.mappings = space.mappings(budget=Budget(MOST_ENTRIES))
+        self._regions = self.mappings.regions()
+        self.va, self.last = self._regions.va, self._regions.last
+
+    def rows(self, first: int, end: int) -> list[dict[str, Any]]:
+        """Ranges ``first`` to ``end`` (exclusive) as JSON; sizes in bytes."""
+        if first >= end:
+            return []
+        shown, regions = slice(first, end), self._regions
+        low = int(regions.first[first])
+        runs = regions.runs.chosen(slice(low, int(regions.final[end - 1]) + 1))
+        part = Regions(runs, regions.first[shown] - low, regions.final[shown] - low)
+        columns = (part.va, part.last, part.pa, part.attributes, part.rows)
+        values = self.mappings.attribute_values
+        return [
+            {
+                "va": hex(va),
+                "last": hex(last),
+                "pa": hex(pa),
+                "size": last - va + 1,
+                "levels": list(levels),
+                "descriptors": descriptors,
+                "attributes": values[index].summary() if index >= 0 else None,
+            }
+            for va, last, pa, index, descriptors, levels in zip(
+                *(column.tolist() for column in columns), part.levels(), strict=True
+            )
+        ]
+
+
 class Answers:
     """The answers about an image or a board, which is opened when the first is asked for.
 
@@ -48,9 +83,7 @@ class Answers:
 
     def __init__(self, entry: Entry) -> None:
         self.entry = entry
-        self._spaces: OrderedDict[tuple[int, str], tuple[AddressSpace, Mappings, Regions]] = (
-            OrderedDict()
-        )
+        self._spaces: OrderedDict[tuple[int, str], _Space] = OrderedDict()
 
     @cached_property
     def subject(self) -> Subject:
@@ -87,37 +120,16 @@ class Answers:
         """
         if start > last:
             raise InputError("the range is empty: 'to' is below 'from'")
-        space, mappings, regions = self._space(machine, root)
-        if not len(regions):
-            first, end = 0, 0
-        else:
-            first = int(np.searchsorted(regions.last, np.uint64(start)))
-            end = int(np.searchsorted(regions.va, np.uint64(last), side="right"))
-        shown = slice(first, min(end, first + min(limit, MOST_ROWS)))
-        levels = regions.levels()[shown]
-        columns = (regions.va, regions.last, regions.pa, regions.attributes, regions.rows)
-        values = mappings.attribute_values
-        rows = [
-            {
-                "va": hex(va),
-                "last": hex(end_va),
-                "pa": hex(pa),
-                "size": end_va - va + 1,
-                "levels": list(level),
-                "descriptors": descriptors,
-                "attributes": values[index].summary() if index >= 0 else None,
-            }
-            for va, end_va, pa, index, descriptors, level in zip(
-                *(column[shown].tolist() for column in columns), levels, strict=True
-            )
-        ]
-        more = end > shown.stop
+        found = self._space(machine, root)
+        first = int(np.searchsorted(found.last, np.uint64(start)))
+        end = int(np.searchsorted(found.va, np.uint64(last), side="right"))
+        behind = max(first, min(end, first + min(limit, MOST_ROWS)))
         return {
-            "root": hex(space.root),
-            "ranges": end - first,
-            "mappings": rows,
-            "next": hex(int(regions.va[shown.stop])) if more else None,
-            "notes": notes(mappings),
+            "root": hex(found.space.root),
+            "ranges": max(0, end - first),
+            "mappings": found.rows(first, behind),
+            "next": hex(int(found.va[behind])) if behind < end else None,
+            "notes": notes(found.mappings),
         }
 
     def _image(self, machine: int) -> Image:
@@ -126,12 +138,10 @@ class Answers:
             raise InputError(f"there are {len(images)} machines, the first is 0")
         return images[machine]
 
-    def _space(self, machine: int, root: str) -> tuple[AddressSpace, Mappings, Regions]:
+    def _space(self, machine: int, root: str) -> _Space:
         key = machine, root
         if key not in self._spaces:
-            space = self._image(machine).address_space(root)
-            mappings = space.mappings(budget=Budget(MOST_ENTRIES))
-            self._spaces[key] = space, mappings, mappings.regions()
+            self._spaces[key] = _Space(self._image(machine).address_space(root))
             if len(self._spaces) > MOST_SPACES:
                 self._spaces.popitem(last=False)
         self._spaces.move_to_end(key)

@@ -27,6 +27,7 @@ class _Open:
         self.answers = Answers(entry)
         self.version = entry.version()
         self.thread = ThreadPoolExecutor(1, thread_name_prefix="image")
+        self.turn = asyncio.Lock()
         self.waiting = 0
 
 
@@ -36,6 +37,7 @@ class Shelf:
     def __init__(self, library: Library) -> None:
         self.library = library
         self._open: OrderedDict[str, _Open] = OrderedDict()
+        self._running = asyncio.Semaphore(MOST_OPEN)
 
     async def ask(self, name: str, question: Callable[[Answers], T]) -> T:
         """What ``question`` answers in the image's thread.
@@ -47,8 +49,10 @@ class Shelf:
             raise Busy
         found.waiting += 1
         try:
-            loop = asyncio.get_running_loop()
-            return await loop.run_in_executor(found.thread, question, found.answers)
+            # First the image's turn: who waits for one image keeps nobody from another
+            async with found.turn, self._running:
+                loop = asyncio.get_running_loop()
+                return await loop.run_in_executor(found.thread, question, found.answers)
         finally:
             found.waiting -= 1
 
