@@ -7,6 +7,7 @@ Chinese.
 import csv
 import io
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -41,7 +42,8 @@ def planted(boot):
     step = image.address_space("kernel").translate(TEXT).steps[-1]
     memory = image.memory.snapshot()
     memory.write(step.address, (step.descriptor & WRITABLE).to_bytes(8, "little"))
-    return Image(memory, image.registers, image.facts)
+    symbols = {**image.facts.symbols, HOSTILE: TEXT + 0x40}
+    return Image(memory, image.registers, replace(image.facts, symbols=symbols))
 
 
 @pytest.fixture(scope="module")
@@ -201,6 +203,10 @@ def test_pictures_and_tables_are_saved(page, file, boot):
     show(page, file, view="map", machine=7)
     name, png = saved(page, page.get_by_role("button", name="PNG").click)
     assert name == "map-kernel.png" and png.startswith(b"\x89PNG") and len(png) > 10_000
+    show(page, file, view="walk", machine=7, va=hex(TEXT))
+    name, text = saved(page, page.locator(".save").get_by_role("button", name="CSV").click)
+    steps = list(csv.DictReader(io.StringIO(text.decode())))
+    assert name == f"walk-{TEXT:#x}.csv" and {row["level"] for row in steps} == set("0123")
     show(page, file, view="boot")
     table = page.locator(".data", has_text="Events")
     name, text = saved(page, table.get_by_role("button", name="CSV").click)
@@ -212,6 +218,10 @@ def test_pictures_and_tables_are_saved(page, file, boot):
 def test_a_hostile_name_is_text(page, file):
     show(page, file, view="machine", machine=8)
     assert "onerror" in page.inner_text("h1")
+    page.fill("#search", "onerror")
+    assert "onerror=document" in page.get_by_role("option").first.inner_text()
+    page.keyboard.press("Enter")
+    assert "onerror=document" in page.get_by_role("complementary").inner_text()
     assert page.locator("img").count() == 0
     assert "owned" not in page.title().replace(HOSTILE.split("\u2028", maxsplit=1)[0], "")
 

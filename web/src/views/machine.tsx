@@ -6,6 +6,7 @@ import { useGiven } from "../context";
 import type { Layout } from "../document";
 import { named, t } from "../i18n";
 import { DataTable, Pa, Va } from "../parts";
+import { saveCsv } from "../save";
 import { explain } from "../walk";
 
 const RELATIONS = ["zones", "memblock", "vmalloc", "meminfo", "tasks"];
@@ -20,6 +21,18 @@ export function MachineView(): JSX.Element {
     regimes: [...new Set(machine.spaces.map((view) => view.regime))],
   };
   const { relations } = machine.subject;
+  function* fields(): Generator<string[]> {
+    yield ["register", "value", "high", "low", "field", "field_value", "meaning"];
+    for (const { name, value, layout } of registers) {
+      const known = layout === null ? undefined : doc.head.layouts[layout];
+      if (known === undefined) yield [name, value, "", "", "", "", ""];
+      else {
+        for (const field of explain(known, BigInt(value))) {
+          yield [name, value, field.high, field.low, field.name, hex(field.value), field.text].map(String);
+        }
+      }
+    }
+  }
   return (
     <div class="machine">
       <p>
@@ -128,7 +141,12 @@ export function MachineView(): JSX.Element {
           />
         );
       })}
-      <h3>{t("machine.registers")}</h3>
+      <div class="bar">
+        <h3>{t("machine.registers")}</h3>
+        <button type="button" class="small" onClick={() => saveCsv(fields(), "registers")}>
+          CSV
+        </button>
+      </div>
       {registers.map((register) => {
         const layout: Layout | undefined = register.layout === null ? undefined : doc.head.layouts[register.layout];
         return (

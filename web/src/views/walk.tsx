@@ -10,6 +10,7 @@ import { learnWay } from "../live";
 import { served } from "../load";
 import type { LinuxEntry, MachineView } from "../model";
 import { Pa, Va } from "../parts";
+import { saveCsv } from "../save";
 import type { SpaceView } from "../space";
 import type { Walk } from "../walk";
 import { Bits, COLOURS } from "./walk_bits";
@@ -78,6 +79,11 @@ function Walked({ machine, view, walked, told }: WalkedProps): JSX.Element {
         <Pa pa={BigInt(view.space.root)} />
       </p>
       <Bits view={view} walked={walked} />
+      <p class="bar save">
+        <button type="button" class="small" onClick={() => saveCsv(rows(walked), `walk-${hex(walked.va)}`)}>
+          CSV
+        </button>
+      </p>
       <ol class="steps">
         {walked.steps.map((step, at) => (
           <li
@@ -102,6 +108,17 @@ function Walked({ machine, view, walked, told }: WalkedProps): JSX.Element {
       <Linux entry={machine.linuxEntry(view, walked.va)} faulted={walked.fault !== null} />
     </>
   );
+}
+
+/** Every field of every step. */
+function* rows(walked: Walk): Generator<string[]> {
+  yield ["level", "table", "index", "address", "descriptor", "kind", "high", "low", "field", "value", "meaning"];
+  for (const step of walked.steps) {
+    const own = [step.level, hex(step.table), step.index, hex(step.address), hex(step.descriptor), step.kind];
+    for (const field of step.fields) {
+      yield [...own, field.high, field.low, field.name, hex(field.value), field.text].map(String);
+    }
+  }
 }
 
 /** A table that the page does not have: a server is asked for the rest of the way. */

@@ -5,6 +5,7 @@ import { hex } from "../address";
 import { named, t } from "../i18n";
 import type { MachineView } from "../model";
 import { Pa, Va } from "../parts";
+import { saveCsv } from "../save";
 import type { SpaceView } from "../space";
 import { canonical, formOf, type Step } from "../walk";
 
@@ -95,6 +96,13 @@ function Around(props: { machine: MachineView; view: SpaceView; step: Step; va: 
   const entries = pool.table(step.table)?.entries ?? 0;
   const first = Math.max(0, Math.min(step.index - NEAR, entries - 2 * NEAR - 1));
   const digits = view.regime.entry_size * 2;
+  function* all(): Generator<string[]> {
+    yield linux ? ["index", "hardware", "linux"] : ["index", "descriptor"];
+    for (let index = 0; index < entries; index++) {
+      const words = linux ? [step.table, step.table - LINUX_HALF] : [step.table];
+      yield [String(index), ...words.map((at) => hex(pool.read(at, index) ?? 0n, digits))];
+    }
+  }
   const rows = [];
   for (let index = first; index < Math.min(entries, first + 2 * NEAR + 1); index++) {
     const word = pool.read(step.table, index) ?? 0n;
@@ -121,7 +129,12 @@ function Around(props: { machine: MachineView; view: SpaceView; step: Step; va: 
   return (
     <div class="scroll around" tabIndex={0} role="group" aria-label={t("walk.around", { n: entries })}>
       <table>
-        <caption>{t("walk.around", { n: entries })}</caption>
+        <caption>
+          {t("walk.around", { n: entries })}{" "}
+          <button type="button" class="small" onClick={() => saveCsv(all(), `table-${hex(step.table)}`)}>
+            CSV
+          </button>
+        </caption>
         <thead>
           <tr>
             <th scope="col">{t("walk.index")}</th>
