@@ -69,6 +69,7 @@ def test_what_is_saved_is_an_image_like_any_other(ttbr, examples, story, tmp_pat
     assert ttbr("run", story, board, "--save", late).code == 0
     info = ttbr("info", late, "--json")
     assert info.code == 0 and info.json["arch"] == "arm64"
+    assert "el0:rw-" in ttbr("dump", late, "--root", "user:pid2").out
     difference = ttbr("diff", early, late)
     assert difference.code == 1 and "vmalloc" in difference.out
     text = STORY + f"save {tmp_path / 'inside.elf'}\nsay done\n"

@@ -144,18 +144,23 @@ def test_kmap_local_nests_and_moves_with_its_task(high) -> None:
     assert translated(high, two) == pfns[1] * 4096
     with pytest.raises(InputError, match="out of order: the youngest mapping is at 0xffefd000"):
         local.kunmap_local(one)
-    mine = local.sched_out()
+    process, other = high.spawn(), high.spawn()
+    high.user.switch_to(process)
     assert translated(high, one) is None and local.stack == ()
-    other = local.kmap_local(pfns[2])
-    assert other == one
-    local.kunmap_local(other)
-    local.cpu = 1
-    local.sched_in(mine)
-    assert translated(high, two) is None and len(local.stack) == 2
-    assert translated(high, one - 16 * 4096) == pfns[0] * 4096
-    for _ in range(13):
+    mine = local.kmap_local(pfns[2])
+    assert mine == one
+    high.user.switch_to(other)
+    assert local.kmap_local(pfns[3]) == one
+    high.user.switch_to(process)
+    assert translated(high, one) == pfns[2] * 4096, "each task has its own"
+    local.kunmap_local(mine)
+    assert local.stack == () and translated(high, one) is None
+    high.user.switch_to(other)
+    assert translated(high, one) == pfns[3] * 4096
+    high.user.switch_to(process)
+    for _ in range(15):
         local.kmap_local(pfns[3])
-    with pytest.raises(TtbrError, match="all 16 slots of CPU 1"):
+    with pytest.raises(TtbrError, match="all 16 slots of CPU 0"):
         local.kmap_local(pfns[3])
     assert not high.cpus.violations
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from dataclasses import replace
 from functools import cached_property
 from typing import TYPE_CHECKING
 
@@ -166,9 +167,16 @@ class RunningKernel:
         self.space.io.iounmap(address)
 
     def image(self) -> Image:
-        """The machine as it is now; what the kernel does later does not change the image."""
+        """The machine as it is now; what the kernel does later does not change the image.
+
+        The root table of process 7 has the name ``pid7`` in it.
+        """
         self.cpu.enter_kernel()
-        return self.machine.image()
+        image = self.machine.image()
+        running = self.user.all.values() if "user" in self.__dict__ else ()
+        roots = {f"pid{process.pid}": process.mm.pgd for process in running}
+        facts = replace(image.facts, roots={**image.facts.roots, **roots})
+        return replace(image, facts=facts)
 
 
 def run(boot: Boot, *, tlbs: CoreTlbs | None = None) -> RunningKernel:

@@ -9,6 +9,7 @@ from __future__ import annotations
 from ttbr.boot.arm.state import ArmBoot
 from ttbr.boot.arm64.state import Arm64
 from ttbr.boot.machine import Machine
+from ttbr.run.cpu.asids import MmContext
 from ttbr.run.cpu.cpus import Cpus
 from ttbr.run.direct_map import DirectMap
 from ttbr.run.events import RunLog
@@ -49,7 +50,7 @@ class KernelSpace:
         self.pages = pages
         self.log = log
         self.tlb = cpus.flush
-        self._cpus = cpus
+        self.cpus = cpus
         state = machine.arch_state
         assert isinstance(state, Arm64 | ArmBoot)
         self.state: Arm64 | ArmBoot = state
@@ -65,7 +66,6 @@ class KernelSpace:
             self.map = arm_map
             if not state.layout.lpae:
                 self.sync = VmallocSync(state, arm_map, tables, log)
-                cpus.before_switch = self.sync.check_vmalloc_seq
         self.direct_map = DirectMap(machine, self.map, self.prot)
         self.vmalloc = Vmalloc(self)
         self.io = Ioremap(self)
@@ -73,15 +73,22 @@ class KernelSpace:
         self.fixmap = Fixmap(self)
         self.pkmap = Pkmap(self)
         self.kmap_local = KmapLocal(self)
+        cpus.before_switch = self._before_switch
+
+    def _before_switch(self, context: MmContext) -> None:
+        """What the kernel's own addresses have to do with a process that is about to run."""
+        self.kmap_local.switch(context)
+        if self.sync is not None:
+            self.sync.check_vmalloc_seq(context)
 
     def sync_active(self) -> None:
         """check_vmalloc_seq(current->active_mm): after sections were taken away (arm)."""
-        if self.sync is not None and self._cpus.active is not None:
-            self.sync.check_vmalloc_seq(self._cpus.active)
+        if self.sync is not None and self.cpus.active is not None:
+            self.sync.check_vmalloc_seq(self.cpus.active)
 
     def missing_syncs(self) -> list[MissingSync]:
         """What the process that runs should have from swapper_pg_dir, and has not (arm)."""
-        active = self._cpus.active
+        active = self.cpus.active
         return self.sync.missing(active) if self.sync is not None and active is not None else []
 
 

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 from ttbr.boot.arm.state import ArmBoot
 from ttbr.errors import InputError, TtbrError
 from ttbr.kernel.arm_layout import PAGE_SIZE
+from ttbr.run.cpu.asids import MmContext
 from ttbr.run.fixmap import FIX_KMAP_BEGIN
 
 if TYPE_CHECKING:
@@ -32,7 +33,7 @@ class LocalMap:
 
 
 class KmapLocal:
-    """The mappings of the task that runs; `sched_out` gives them away, `sched_in` takes others."""
+    """The mappings of the tasks that run, by CPU; `switch` exchanges those of one CPU."""
 
     def __init__(self, space: KernelSpace) -> None:
         self._space = space
@@ -42,9 +43,18 @@ class KmapLocal:
         self._reuses = not (
             smp_v6 or config.enabled("ARM_ERRATA_798181") or config.enabled("DEBUG_HIGHMEM")
         )
-        self.cpu = 0
-        """The CPU whose slots are used."""
-        self._stack: list[LocalMap] = []
+        self._stacks: dict[int, list[LocalMap]] = {}
+        self._tasks: dict[int, MmContext | None] = {}
+        self._waiting: dict[MmContext | None, list[LocalMap]] = {}
+
+    @property
+    def cpu(self) -> int:
+        """The CPU whose slots are used: the one that runs."""
+        return self._space.cpus.current.number
+
+    @property
+    def _stack(self) -> list[LocalMap]:
+        return self._stacks.setdefault(self.cpu, [])
 
     @property
     def stack(self) -> tuple[LocalMap, ...]:
@@ -89,20 +99,20 @@ class KmapLocal:
             )
         self._unmap(self._stack.pop())
 
-    def sched_out(self) -> list[LocalMap]:
-        """__kmap_local_sched_out: clear the slots of the task that stops running."""
-        mine = self._stack
-        for each in mine:
-            self._unmap(each)
-        self._stack = []
-        return mine
+    def switch(self, task: MmContext | None) -> None:
+        """__kmap_local_sched_out and _in: the CPU's slots hold what the task that comes had mapped.
 
-    def sched_in(self, mine: list[LocalMap]) -> None:
-        """__kmap_local_sched_in: map again what a task had, in the slots of the CPU at hand."""
-        if self._stack:
-            raise ValueError("the mappings of another task are still in place")
-        self._stack = list(mine)
-        for each in self._stack:
+        A task is told by its address space; None is a kernel thread.
+        """
+        cpu = self.cpu
+        gone = self._stacks.pop(cpu, [])
+        for each in gone:
+            self._unmap(each)
+        if gone:
+            self._waiting[self._tasks.get(cpu)] = gone
+        self._tasks[cpu] = task
+        self._stacks[cpu] = self._waiting.pop(task, [])
+        for each in self._stacks[cpu]:
             self._map(each)
 
     def _map(self, each: LocalMap) -> int:

@@ -17,7 +17,7 @@ from ttbr.run.early_areas import early_areas
 from ttbr.run.frames import Owner
 from ttbr.run.gfp import GFP_KERNEL, Gfp
 from ttbr.run.oom import OutOfMemory
-from ttbr.run.vmap_area import Vm, VmapAreas, VmStruct
+from ttbr.run.vmap_area import NoAddressSpace, Vm, VmapAreas, VmStruct
 
 if TYPE_CHECKING:
     from ttbr.run.kernel_space import KernelSpace
@@ -87,13 +87,14 @@ class Vmalloc:
         bits = self._space.prot.kernel if prot is None else prot
         order = self._huge_order(size) if flags & Vm.ALLOW_HUGE_VMAP else 0
         for tried in dict.fromkeys((order, 0)):
-            area = self._get_vm_area(
-                size, max(align, self._page << tried), low, high, flags | Vm.ALLOC, caller, tried
-            )
+            block = max(align, self._page << tried)
+            area: VmStruct | None = None
             try:
+                area = self._get_vm_area(size, block, low, high, flags | Vm.ALLOC, caller, tried)
                 self._fill(area, gfp, bits, tried)
-            except OutOfMemory:
-                self._remove(area)
+            except (OutOfMemory, NoAddressSpace):
+                if area is not None:
+                    self._remove(area)
                 if tried:
                     continue
                 raise

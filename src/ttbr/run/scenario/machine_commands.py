@@ -44,7 +44,6 @@ def _tlb(session: Session, given: Arguments) -> Result:
 def _cpu(session: Session, given: Arguments) -> Result:
     number = given.number("number")
     session.kernel.cpus.select(number)
-    session.kernel.space.kmap_local.cpu = number
     session.kernel.user.current = None
     return None
 
