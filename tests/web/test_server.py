@@ -42,6 +42,8 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (root / "broken.dtb").write_bytes((root / "board.dtb").read_bytes()[:200])
     (root / "broken.elf").write_bytes((root / "arm64.elf").read_bytes()[:300])
     (root / "notes.txt").write_text("no image")
+    (root / "notes.xz").write_bytes(lzma.compress(b"no image"))
+    (root / "damaged.xz").write_bytes(lzma.compress(bytes(1000))[:40])
     (root / "raw.bin").write_bytes(lzma.decompress((DUMPS / "qemu-arm64-raw.xz").read_bytes()))
     (root / "raw.json").write_text('[{"base": "0x40000000", "size": "0x200000"}]')
     outside = tmp_path_factory.mktemp("outside")
@@ -68,7 +70,17 @@ def test_the_list_has_images_and_nothing_that_leads_out(client):
     assert [row["name"] for row in listed if row["kind"] == "board"] == boards
 
 
-NO_IMAGES = ["notes.txt", "loop.elf", "raw.json", "", ".", "a\0b", "%2e%2e/x"]
+NO_IMAGES = [
+    "notes.txt",
+    "notes.xz",
+    "damaged.xz",
+    "loop.elf",
+    "raw.json",
+    "",
+    ".",
+    "a\0b",
+    "%2e%2e/x",
+]
 OUTSIDE = ["../outside/secret.elf", "link.elf", "out/secret.elf", "/etc/passwd"]
 SPELLED = ["arm64.elf@0x0", "arm64.elf,below/guest.elf.xz"]
 

@@ -23,6 +23,28 @@ XZ_STEP = 1 << 20
 XZ_PADDING = 4  # between streams: zeros in multiples of this (the .xz file format, 2.2)
 
 
+DAMAGE = (zstandard.ZstdError, zlib.error, lzma.LZMAError, gzip.BadGzipFile, EOFError)
+"""What the readers raise for data that are damaged or end too soon."""
+
+
+def first_bytes(file: BinaryIO, count: int) -> bytes:
+    """The first bytes of what is in a file, packed or not; fewer where it is damaged."""
+    start = file.read(count)
+    reader = next((read for magic, read in READERS.items() if start.startswith(magic)), None)
+    if reader is None:
+        return start
+    file.seek(0)
+    found = b""
+    try:
+        for part in reader(file):
+            found += part
+            if len(found) >= count:
+                break
+    except DAMAGE:
+        pass
+    return found[:count]
+
+
 def unpack(name: str, file: BinaryIO, limit: int = LIMIT) -> BinaryIO:
     """The file itself, or a temporary file with what is in it, if it is packed by its magic.
 
@@ -39,13 +61,7 @@ def unpack(name: str, file: BinaryIO, limit: int = LIMIT) -> BinaryIO:
         spool = Spool(name, unpacked, limit)
         try:
             spool.append(reader(file))
-        except (
-            zstandard.ZstdError,
-            zlib.error,
-            lzma.LZMAError,
-            gzip.BadGzipFile,
-            EOFError,
-        ) as error:
+        except DAMAGE as error:
             raise InputError(f"{name}: damaged or truncated: {error}") from error
         spool.finish()
         return unpacked

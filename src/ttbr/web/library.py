@@ -11,7 +11,7 @@ from pathlib import Path
 
 from ttbr.boot.fdt import MAGIC
 from ttbr.errors import InputError
-from ttbr.memory.compressed import READERS as PACKED
+from ttbr.memory.compressed import first_bytes
 from ttbr.memory.flattened import MAGIC as FLATTENED
 from ttbr.memory.open import READERS
 
@@ -20,9 +20,12 @@ MOST_FILES = 20_000
 MOST_DEPTH = 6
 REGISTERS = "registers.json"
 _BOARD = MAGIC.to_bytes(4, "big")
-_MAGICS = (*READERS, *PACKED, FLATTENED, _BOARD)
+_MAGICS = (*READERS, FLATTENED)
 _LONGEST = max(map(len, _MAGICS))
 _SPELLED = ",@"  # characters that separate parts of an image's spelling
+
+
+Version = tuple[tuple[int, int], ...]
 
 
 class NoSuchImage(Exception):
@@ -49,9 +52,12 @@ class Entry:
         if self.folder is not None and not all(_inside(path, self.folder) for path in self.files):
             raise InputError(f"{self.name} is not in its folder any more")
 
-    def version(self) -> tuple[tuple[int, int], ...]:
-        """Changes when a file does."""
-        stats = [path.stat() for path in self.files]
+    def version(self) -> Version:
+        """Changes when a file does, or is gone."""
+        try:
+            stats = [path.stat() for path in self.files]
+        except OSError:
+            return ()
         return tuple((stat.st_mtime_ns, stat.st_size) for stat in stats)
 
 
@@ -61,11 +67,12 @@ class Library:
     def __init__(self, places: Sequence[str], registers: str | None = None) -> None:
         self._folders = [Path(place).resolve() for place in places if Path(place).is_dir()]
         self._named = {
-            name: Entry(name, spec, registers, board=_begins(Path(spec)).startswith(_BOARD))
+            name: Entry(name, spec, registers, board=_kind(Path(spec))[1])
             for spec in places
             if not Path(spec).is_dir()
             for name in (Path(spec).name,)
         }
+        self._listed: dict[str, tuple[Entry, Version]] = {}
         if len(self._named) + len(self._folders) < len(set(places)):
             raise InputError("two of the images have the same name: serve their folders instead")
 
@@ -85,16 +92,18 @@ class Library:
                 entry = _entry(name, path, folder)
                 if entry is not None:
                     found[name] = entry
-        return sorted(found.values(), key=lambda entry: entry.name)
+        entries = sorted(found.values(), key=lambda entry: entry.name)
+        self._listed = {entry.name: (entry, entry.version()) for entry in entries}
+        return entries
 
     def find(self, name: str) -> Entry:
         """The image of this name; `NoSuchImage` if the list has none."""
-        if name in self._named:
-            return self._named[name]
-        found = next((entry for entry in self.images() if entry.name == name), None)
-        if found is None:
+        known = self._listed.get(name)
+        if known is None or known[0].version() != known[1]:
+            self.images()
+        if name not in self._listed:
             raise NoSuchImage(name)
-        return found
+        return self._listed[name][0]
 
     def without_paths(self, text: str) -> str:
         """A sentence without where on this machine the folders are."""
@@ -130,8 +139,8 @@ def _entry(name: str, path: Path, folder: Path) -> Entry | None:
     banks = path.with_name(f"{path.name.partition('.')[0]}.json")
     beside = path.with_name(REGISTERS)
     has_banks = banks != path and _inside(banks, folder) and not set(str(path)) & set(_SPELLED)
-    start = _begins(path)
-    if path.suffix == banks.suffix or not (has_banks or start.startswith(_MAGICS)):
+    is_image, is_board = _kind(path)
+    if path.suffix == banks.suffix or not (has_banks or is_image or is_board):
         return None
     has_registers = has_banks and _inside(beside, folder)  # raw memory has none of its own
     return Entry(
@@ -140,14 +149,16 @@ def _entry(name: str, path: Path, folder: Path) -> Entry | None:
         str(beside) if has_registers else None,
         (path, *[banks] * has_banks, *[beside] * has_registers),
         folder,
-        start.startswith(_BOARD) and not has_banks,  # RAM, too, can begin with a device tree
+        is_board and not has_banks,  # RAM, too, can begin with a device tree
     )
 
 
-def _begins(path: Path) -> bytes:
-    """The first bytes of a file; none where it cannot be read."""
+def _kind(path: Path) -> tuple[bool, bool]:
+    """Whether a file, or what is packed in it, begins like an image; and the file like a board."""
     try:
         with path.open("rb") as file:
-            return file.read(_LONGEST)
+            board = file.read(len(_BOARD)) == _BOARD
+            file.seek(0)
+            return first_bytes(file, _LONGEST).startswith(_MAGICS), board
     except OSError:
-        return b""
+        return False, False
