@@ -425,8 +425,9 @@ class Load:
             owned[self.user.huge_zero] = self.user.thp.pmd_order
         if self.user.arm:
             owned[self.user.special[0].pages[0]] = 0
-        for root in self.user.small_roots.pages_in_use:
-            owned[root] = 0
+        caches = [*self.kernel.slabs.caches.values(), self.user.small_roots.cache]
+        slabs = [slab for cache in caches if cache is not None for slab in cache.slabs.values()]
+        owned.update({slab.pfn: slab.order for slab in slabs})
 
     def _check_pools(self, owned: dict[int, int], pooled: Counter[int]) -> None:
         """Each page of a pool is free, mapped so often, or kept for who shares it."""

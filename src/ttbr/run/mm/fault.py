@@ -10,7 +10,10 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from ttbr.arch.faults import FaultKind
+from ttbr.boot.arm64.state import Arm64
 from ttbr.kernel.vm_flags import Vm
+from ttbr.run.cpu.features import features
+from ttbr.run.cpu.switch_arm import TTBCR_EPD0
 from ttbr.run.mm.lazy_kernel import copy_kernel_entry
 from ttbr.run.mm.memory import handle_mm_fault
 from ttbr.run.mm.ptes import ptep_get
@@ -25,6 +28,7 @@ if TYPE_CHECKING:
     from ttbr.run.mm.vma import Vma
 
 SEGV_MAPERR, SEGV_ACCERR, BUS_ADRERR = "SEGV_MAPERR", "SEGV_ACCERR", "BUS_ADRERR"
+ASID_SHIFT = 48
 USER_HALF_BIT = 55
 """Address bit that tells TTBR0's half from TTBR1's (is_ttbr0_addr)."""
 
@@ -194,6 +198,9 @@ def _page_fault(user: UserSpace, mm: Mm | None, abort: Abort) -> _Outcome:
         return _bad_area(abort, "do_kernel_address_page_fault")
     if mm is None:
         return _kernel_fault(abort)
+    why = _kept_out(user, abort)
+    if why:
+        return _Outcome("do_page_fault", oops=why)
     wanted = Vm.READ | Vm.WRITE | Vm.EXEC
     if abort.executes:
         wanted = Vm.EXEC
@@ -212,6 +219,29 @@ def _page_fault(user: UserSpace, mm: Mm | None, abort: Abort) -> _Outcome:
             return _kernel_fault(abort)
         return _Outcome(fault.done, fault.detail, f"{fault.signal} ({BUS_ADRERR})")
     return _Outcome(fault.done, fault.detail)
+
+
+def _kept_out(user: UserSpace, abort: Abort) -> str:
+    """What the kernel dies of if it comes to user memory by other ways than uaccess; or nothing.
+
+    ``is_el1_permission_fault`` of arm64, ``ttbr0_usermode_access_allowed`` of 32-bit ARM.
+    """
+    cpu = user.kernel.cpu
+    if not abort.el:
+        return ""
+    if user.arm:
+        shut = bool(cpu.registers.get("TTBCR", 0) & TTBCR_EPD0) and not user.short
+        return _kernel_fault(abort).oops if shut else ""
+    if abort.fault.kind is FaultKind.PERMISSION:
+        if abort.executes:
+            return "execution of user memory"
+        return "access to user memory outside uaccess routines" if cpu.pan else ""
+    state = user.kernel.machine.arch_state
+    assert isinstance(state, Arm64)
+    reserved = not cpu.registers["TTBR0_EL1"] >> ASID_SHIFT
+    if abort.fault.kind is FaultKind.TRANSLATION and features(state).sw_pan and reserved:
+        return "access to user memory outside uaccess routines"
+    return ""
 
 
 def _find_area(mm: Mm, va: int) -> Vma | None:

@@ -11,54 +11,55 @@ from ttbr.boot.arm.state import ArmBoot
 from ttbr.kernel.arm_prot import PGD_SWAPPER
 from ttbr.run.frames import Owner
 from ttbr.run.gfp import GFP_KERNEL, GFP_PGTABLE_USER, Gfp
+from ttbr.run.slab import SlabCache
+from ttbr.run.slab_order import SlabOrders
 
 if TYPE_CHECKING:
+    from ttbr.run.kernel import RunningKernel
     from ttbr.run.mm.page_tables import UserTables
     from ttbr.run.mm.user_space import UserSpace
-    from ttbr.run.page_alloc import PageAllocator
 
 SHORT_ORDER = 2
 """log2 of the pages of a root with short descriptors: 16 KiB."""
 SHORT_ENTRIES = 4096
 LPAE_ENTRIES = 4
-SMALLEST_ROOT = 64
-"""The architecture aligns a root of 52-bit addresses to so many bytes."""
 
 
 class SmallRoots:
-    """Roots that are smaller than a page: some of them share one (pgd_cache)."""
+    """Roots that are smaller than a page: from pgd_cache, with LPAE from kmalloc().
 
-    def __init__(self, pages: PageAllocator, size: int) -> None:
-        self.pages = pages
-        self.size = max(size, SMALLEST_ROOT)
-        self._free: list[int] = []
-        self._taken: set[int] = set()
+    ``cache``: pgd_cache. It shares no slabs with other caches of that size (slab merging).
+    """
 
-    @property
-    def pages_in_use(self) -> set[int]:
-        """The frames that roots are in, or could be."""
-        return set(self._taken)
+    def __init__(self, kernel: RunningKernel, size: int) -> None:
+        """`size`: bytes of a root."""
+        self._kernel, self._size = kernel, size
+        self.cache: SlabCache | None = None
+        if kernel.arch == "arm64" and size < kernel.page_size:
+            orders = SlabOrders.of(kernel.machine)
+            self.cache = SlabCache("pgd_cache", size, kernel.pages, orders, Gfp(0))
 
-    def alloc(self, gfp: Gfp) -> int:
-        """Physical address of room for a root, zeroed; `OutOfMemory` without it."""
-        page = self.pages.page_size
-        if not self._free:
-            pfn = self.pages.alloc_pages(0, gfp)
-            self.pages.frames.set_owner(pfn, Owner.SLAB)
-            places = range(pfn * page, (pfn + 1) * page - self.size + 1, self.size)
-            self._free = list(reversed(places))
-            self._taken.add(pfn)
-        return self._free.pop()
+    def alloc(self) -> int:
+        """Physical address of room for a root; `OutOfMemory` without it."""
+        if self.cache is None:
+            return self._kernel.addresses.phys(self._kernel.kmalloc(self._size))
+        slab, index = self.cache.alloc(GFP_PGTABLE_USER)
+        return slab.pfn * self._kernel.page_size + index * self._size
 
     def free(self, root: int) -> None:
-        """Give a root back, and its page with the last one."""
-        page = self.pages.page_size
-        self._free.append(root)
-        same = [place for place in self._free if place // page == root // page]
-        if len(same) == page // self.size:
-            self._free = [place for place in self._free if place not in same]
-            self._taken.discard(root // page)
-            self.pages.free_pages(root // page, 0)
+        """Give a root back."""
+        if self.cache is None:
+            address = self._kernel.addresses.virt(root)
+            assert address is not None, "kmalloc() gives no highmem"
+            self._kernel.kfree(address)
+            return
+        page = self._kernel.page_size
+        for slab in self.cache.slabs.values():
+            index, rest = divmod(root - slab.pfn * page, self._size)
+            if 0 <= index < slab.objects and not rest:
+                self.cache.free(slab, index)
+                return
+        raise AssertionError(f"{root:#x} is no root of this cache")
 
 
 def root_bytes(user: UserSpace) -> int:
@@ -68,12 +69,12 @@ def root_bytes(user: UserSpace) -> int:
 
 def new_root(user: UserSpace) -> int:
     """Memory for a root, zeros on arm64; its physical address. `OutOfMemory` without it."""
-    pages = user.pages
-    gfp = GFP_KERNEL if user.arm else GFP_PGTABLE_USER
     if root_bytes(user) < user.page_size:
-        root = user.small_roots.alloc(gfp)
+        root = user.small_roots.alloc()
         user.kernel.ram.write(root, bytes(root_bytes(user)))
         return root
+    pages = user.pages
+    gfp = GFP_KERNEL if user.arm else GFP_PGTABLE_USER
     pfn = pages.alloc_pages(SHORT_ORDER if user.short else 0, gfp)
     pages.frames.set_owner(pfn, Owner.TABLE)
     return pfn * user.page_size

@@ -59,7 +59,7 @@ class UserSpace:
         self.old_prefaulted = sets_access_flag(machine)
         self.contiguous = contiguous_ptes(machine)
         self.fault_around = max(FAULT_AROUND_BYTES >> self.page_shift, 1)
-        self.small_roots = SmallRoots(kernel.pages, self.levels[0].entries * 8)
+        self.small_roots = SmallRoots(kernel, self.levels[0].entries * 8)
         self.special, self.unknowns = special_mappings(kernel)
         self.thp = HugePageSettings.of(kernel, self.levels)
         self.pools = HugePools(self)
