@@ -55,6 +55,19 @@ def test_maps_as_the_kernel_prints_them(recording, truth):
     ]
 
 
+def test_two_processes_of_one_image(recording, truth):
+    case, image = recording
+    samples = [line.split() for line in truth.text(case, "samples.txt").splitlines()]
+    pids = [next(row[0] for row in samples if row[1:2] == [name]) for name in ("cow-a", "cow-b")]
+    roots = [word for pid in pids for word in ("--root", f"pid:{pid}")]
+    done = ttbr("diff", image, image, *roots, "--json")
+    assert done.returncode == 1
+    (root,) = json.loads(done.stdout)["roots"]
+    assert all(f"({pid})" in root["root"] for pid in pids)
+    assert any(g["change"] == "remapped" and g["region"] == "anonymous" for g in root["groups"])
+    assert ttbr("diff", image, image, *roots, "--root", "kernel").returncode == 2
+
+
 @pytest.mark.parametrize("pid", ["2", "999999"])
 def test_no_areas(recording, pid):
     done = ttbr("maps", recording[1], pid)

@@ -56,19 +56,22 @@ class ProcessSpace:
 
 
 class Processes:
-    """Spaces of processes by the physical address of their root tables; each is read once."""
+    """Spaces of processes by the physical address of their root tables; each is read once.
+
+    ``end``: the kernel's own entries begin there.
+    """
 
     def __init__(self, image: Image, reader: LinuxReader, end: int) -> None:
         self._image = image
         self._reader = reader
-        self._end = end
+        self.end = end
         self._known: dict[int, ProcessSpace] = {}
 
     def of(self, root: int) -> ProcessSpace:
         """The space of a root."""
         if root not in self._known:
             space = self._image.address_space(f"user:{root:#x}")
-            self._known[root] = ProcessSpace(space, self._end, self._reader)
+            self._known[root] = ProcessSpace(space, self.end, self._reader)
         return self._known[root]
 
 

@@ -10,7 +10,8 @@ from ttbr.errors import TtbrError
 from ttbr.format import hex_value
 from ttbr.mmu.compare import Change
 from ttbr.mmu.image import Image
-from ttbr.report.diff import KERNEL, USER, RootDiff, Roots, diff_images
+from ttbr.report.diff import KERNEL, USER, RootDiff, diff_images
+from ttbr.report.diff_roots import Roots
 from ttbr.report.view.columns import Head
 from ttbr.report.view.machines import Pen
 from ttbr.report.view.regions import UNIT
@@ -45,7 +46,11 @@ def _common(a: Image, b: Image) -> Iterator[Roots]:
     """The roots that both machines have."""
     for root in (KERNEL, USER):
         try:
-            if a.arch == b.arch and a.address_space(root.a).root and b.address_space(root.b).root:
+            if (
+                a.arch == b.arch
+                and a.address_space(root.name).root
+                and b.address_space(root.name).root
+            ):
                 yield root
         except TtbrError:
             continue
