@@ -13,6 +13,7 @@ from ttbr.mmu.image import Image, ImageFacts
 from ttbr.recover.identify import with_registers
 from ttbr.recover.layouts import Layouts
 from ttbr.recover.linux import Linux
+from ttbr.recover.task_state import state_letters
 from ttbr.recover.tasks import read_tasks
 from ttbr.recover.vmalloc import find_vmalloc
 from ttbr.recover.vmas import read_vmas
@@ -76,6 +77,8 @@ def test_tasks_and_threads(word):
     assert tasks.tgid.tolist() == [1, 2, 3, 3]
     assert tasks.parent.tolist() == [0, 0, 1, 1]
     assert tasks.asid.tolist() == [7, -1, 8, 8]
+    assert tasks.uid.tolist() == [0, 0, 1000, 1000]
+    assert tasks.state == ("S", "S", "S", "S")
     assert tasks.unknown == ()
 
 
@@ -124,3 +127,11 @@ def test_a_member_far_behind_in_types_of_an_image(at):
     layouts = Layouts(Btf(file.bytes(), 8), VmcoreInfo(), lambda struct: {})
     found = find_vmalloc(Linear(8, small.memory.data), layouts, head, None, 8, 4096)
     assert (found is None) == (at > 256)
+
+
+def test_letters_of_states():
+    """fs/proc/array.c: task_state_array; a task that idles, one that is frozen, one that ended."""
+    state = np.array([0, 1, 2, 0x402, 4, 8, 0, 0, 0x40, 0x8001, 1], np.uint64)
+    ended = np.array([0, 0, 0, 0, 0, 0, 0x10, 0x20, 0, 0, 0], np.uint64)
+    known = np.arange(len(state)) < len(state) - 1
+    assert "".join(state_letters(state, ended, known)) == "RSDITtXZPD?"

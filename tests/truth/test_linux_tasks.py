@@ -72,6 +72,30 @@ def test_tasks_equal_the_kernels(machine, linux, say):
     )
 
 
+def test_states_users_and_threads(machine, linux, say):
+    """As /proc/PID/status had them; the first process was awake, to write that down."""
+    tasks, compared, unknown = linux.tasks, 0, 0
+    for line in machine.text("processes.txt").splitlines():
+        pid = int(line.split()[0])
+        lines = machine.text(f"pid/{pid}/status.txt").splitlines()
+        status = {key: rest.split() for key, _, rest in (row.partition(":") for row in lines)}
+        row = linux.process(pid)
+        figures = [
+            (int(tasks.uid[row]), int(status["Uid"][0]), -1),
+            (int((tasks.tgid == pid).sum()), int(status["Threads"][0]), -1),
+        ]
+        if pid != 1:
+            figures.append((tasks.state[row], status["State"][0], "?"))
+        for found, wanted, none in figures:
+            unknown += found == none
+            compared += found != none
+            assert found in (wanted, none), pid
+    say(
+        f"{machine.case}: users, threads and states, compared {compared}, equal {compared}, "
+        f"unknown {unknown}"
+    )
+
+
 def test_every_process_of_the_recording_is_listed(machine, linux):
     numbers = {int(line.split()[0]) for line in machine.text("processes.txt").splitlines()}
     mine = {

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ttbr.arch.regime import TranslationRegime
+from ttbr.recover.cred_layout import find_cred_layout
 from ttbr.recover.layouts import Recovered
 from ttbr.recover.mm_layout import MmLayout, find_mm_layout
 from ttbr.recover.path_layout import find_path_layout
@@ -50,6 +51,8 @@ class RecoveredLayouts:
                 return {} if self.tasks is None else self.tasks.offsets
             case "signal_struct":
                 return {} if self.tasks is None else self.tasks.signal
+            case "cred":
+                return self._cred
             case "mm_struct":
                 return {} if self._mms is None else self._mms.mm
             case "maple_tree":
@@ -65,6 +68,14 @@ class RecoveredLayouts:
     def tasks(self) -> TaskLayout | None:
         """init_task and the layout of tasks; None where nothing shows them."""
         return find_task_layout(self._kernel, self._init_task, self._names)
+
+    @cached_property
+    def _cred(self) -> Recovered:
+        cred = None if self.tasks is None else self.tasks.offsets.get("cred")
+        if self.tasks is None or cred is None:
+            return {}
+        at = self._kernel.number(self.tasks.init_task + cred.value)
+        return find_cred_layout(self._kernel, at) if at else {}
 
     @cached_property
     def _owners(self) -> NDArray[np.uint64]:

@@ -23,6 +23,10 @@ _LONGEST = 12 << 10  # bytes of a task_struct
 _MOST_TASKS = 1 << 20
 _MOST_COMPARED = 512
 _LARGEST_PID = 1 << 22
+_LARGEST_STATE = 1 << 17  # include/linux/sched.h: TASK_STATE_MAX and some more
+SIGCHLD = 17
+_EXIT_STATES = (0, 0x10, 0x20)
+_NEAR_MM = 48  # words of four bytes
 
 
 @dataclass(frozen=True)
@@ -148,6 +152,9 @@ def _members(
     _pid(found, halves, word)
     _stack(kernel, found, words, halves)
     _mm(found, words, word)
+    if "active_mm" in found:
+        _ended(found, halves, word)
+    _cred(found, words, word)
     return _threads(kernel, found, words, leaders)
 
 
@@ -186,6 +193,21 @@ def _stack(
     at = (found["stack"].value + word) // 4 + 1
     if (halves[0, at] & PF_KTHREAD) and not (halves[:, at] & PF_KTHREAD).all():
         found["flags"] = likely(4 * at, "the second word behind the stack, as in sched.h")
+    _state(found, halves, word)
+
+
+def _state(found: dict[str, Finding[int]], halves: NDArray[np.uint32], word: int) -> None:
+    """__state lies before the stack, and since 6.5 (with RT before) saved_state between them.
+
+    All tasks but a few sleep, and nobody's saved state is anything where locks are not RT's.
+    """
+    behind = found["stack"].value // 4
+    for at in (behind - 2,) if word == 8 else (behind - 1, behind - 2):
+        values = halves[:, at]
+        if values[0] == 0 and (values != 0).any() and (values < _LARGEST_STATE).all():
+            text = "before the stack; init_task runs, others do not"
+            found["__state"] = likely(4 * at, text)
+            return
 
 
 def _mm(found: dict[str, Finding[int]], words: NDArray[np.uint64], word: int) -> None:
@@ -199,6 +221,31 @@ def _mm(found: dict[str, Finding[int]], words: NDArray[np.uint64], word: int) ->
             text = f"{int(owned.sum())} of {len(mm)} tasks have it, each a second time behind it"
             found["mm"] = certain(row * word, text)
             found["active_mm"] = certain((row + 1) * word, text)
+            return
+
+
+def _ended(found: dict[str, Finding[int]], halves: NDArray[np.uint32], word: int) -> None:
+    """exit_state, exit_code and exit_signal follow each other behind the mm; the last is SIGCHLD.
+
+    A leader's that is; init_task has none.
+    """
+    first = found["active_mm"].value // 4 + word // 4
+    for at in range(first, min(first + _NEAR_MM, halves.shape[1] - 2)):
+        state, signal = halves[:, at], halves[:, at + 2]
+        if signal[0] == 0 and (signal[1:] == SIGCHLD).all() and np.isin(state, _EXIT_STATES).all():
+            text = f"two words before the signal that {len(signal) - 1} leaders end with"
+            found["exit_state"] = likely(4 * at, text)
+            return
+
+
+def _cred(found: dict[str, Finding[int]], words: NDArray[np.uint64], word: int) -> None:
+    """real_cred and cred, mostly the same, before comm; with keys a word lies between."""
+    comm = found["comm"].value // word
+    for at in (comm - 1, comm - 2):
+        own, real = words[:, at], words[:, at - 1]
+        if (own != 0).all() and (own == real).all():
+            text = f"{len(own)} tasks have it twice before their name"
+            found["cred"] = certain(at * word, text)
             return
 
 

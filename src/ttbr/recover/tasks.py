@@ -6,6 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ttbr.recover.layouts import Layouts
+from ttbr.recover.task_state import state_letters
 from ttbr.recover.virtual_memory import VirtualMemory
 
 COMM = 16
@@ -20,7 +21,9 @@ class Tasks:
     ``address``: of the task_struct; ``mm``: of the mm_struct, 0 for kernel threads. ``pgd``: the
     physical address of the root table, 0 without one; uint64. ``pid``, ``tgid``, ``parent`` (the
     real parent's tgid): int64, -1 where unknown. ``asid``: int64, -1 where unknown or none.
-    ``comm``: names. ``unknown``: what could not be determined for any task, and why.
+    ``uid``: the real user's number, int64, -1 where unknown. ``state``: letters as in
+    /proc/PID/status, ``?`` where unknown. ``comm``: names. ``unknown``: what could not be
+    determined for any task.
     """
 
     address: NDArray[np.uint64]
@@ -30,6 +33,8 @@ class Tasks:
     mm: NDArray[np.uint64]
     pgd: NDArray[np.uint64]
     asid: NDArray[np.int64]
+    uid: NDArray[np.int64]
+    state: tuple[str, ...]
     comm: tuple[str, ...]
     unknown: tuple[str, ...] = ()
 
@@ -108,6 +113,12 @@ def read_tasks(kernel: VirtualMemory, layouts: Layouts, init_task: int, asid_mas
     pgd, _ = kernel.locate(table)
     above, _ = column("task_struct", "real_parent", address, word)
     number, known = column("mm_struct", "context.id", mm, 8)
+    cred, _ = column("task_struct", "cred", address, word)
+    own = (
+        "__state" if layouts.offset("task_struct", "__state") is not None else "state"
+    )  # until 5.13
+    state, has_state = column("task_struct", own, address, 4)
+    ended, _ = column("task_struct", "exit_state", address, 4)
     return Tasks(
         address,
         signed("task_struct", "pid", address),
@@ -116,6 +127,8 @@ def read_tasks(kernel: VirtualMemory, layouts: Layouts, init_task: int, asid_mas
         mm,
         pgd,
         np.where(known, (number & np.uint64(asid_mask)).astype(np.int64), UNKNOWN_ASID),
+        signed("cred", "uid", cred),
+        state_letters(state, ended, has_state),
         _names(kernel, layouts, address, unknown),
         tuple(dict.fromkeys(unknown)),
     )

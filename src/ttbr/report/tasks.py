@@ -9,6 +9,7 @@ from ttbr.format import address, size
 from ttbr.recover.linux import Linux
 from ttbr.recover.linux_reading import KINDS
 from ttbr.recover.processes import ProcessSpace
+from ttbr.recover.task_state import UNKNOWN as UNKNOWN_STATE
 from ttbr.recover.tasks import Tasks
 from ttbr.recover.vmas import Vmas
 from ttbr.report.hostile import shown
@@ -25,7 +26,7 @@ def print_tasks(out: Console, linux: Linux, tasks: Tasks, rows: list[int]) -> No
     bits = 8 * linux.word
     width = 2 + bits // 4
     out.print(
-        f"{'PID':>7} {'TGID':>7} {'PPID':>7}  {'TASK':{width}} {'MM':{width}} "
+        f"{'PID':>7} {'TGID':>7} {'PPID':>7} {'UID':>5} S  {'TASK':{width}} {'MM':{width}} "
         f"{'ROOT':>14} {'ASID':>6} {'RSS':>9} {'TABLES':>6}  NAME"
     )
     for row in rows:
@@ -34,7 +35,8 @@ def print_tasks(out: Console, linux: Linux, tasks: Tasks, rows: list[int]) -> No
         kind = shown(tasks.comm[row])
         out.print(
             f"{_number(int(tasks.pid[row])):>7} {_number(int(tasks.tgid[row])):>7} "
-            f"{_number(int(tasks.parent[row])):>7}  {address(int(tasks.address[row]), bits)} "
+            f"{_number(int(tasks.parent[row])):>7} {_number(int(tasks.uid[row])):>5} "
+            f"{tasks.state[row]}  {address(int(tasks.address[row]), bits)} "
             f"{address(mm, bits) if mm else '-':{width}} {f'{root:#x}' if root else '-':>14} "
             f"{_number(int(tasks.asid[row])) if mm else '-':>6} "
             f"{size(space.resident) if space else '-':>9} {space.tables if space else '-':>6}  "
@@ -58,6 +60,8 @@ def tasks_json(linux: Linux, tasks: Tasks, rows: list[int]) -> list[dict[str, An
                 "pid": known(int(tasks.pid[row])),
                 "tgid": known(int(tasks.tgid[row])),
                 "ppid": known(int(tasks.parent[row])),
+                "uid": known(int(tasks.uid[row])),
+                "state": None if tasks.state[row] == UNKNOWN_STATE else tasks.state[row],
                 "name": shown(tasks.comm[row]),
                 "task": hex(int(tasks.address[row])),
                 "mm": hex(mm) if mm else None,

@@ -5,6 +5,7 @@ from collections.abc import Mapping
 import numpy as np
 
 from ttbr.recover.linux_reading import INVALIDATED, KINDS, OLD, PRESENT, PROT_NONE, SWAP
+from ttbr.recover.task_state import UNKNOWN as UNKNOWN_STATE
 from ttbr.report.relations.relation import (
     Coded,
     Column,
@@ -38,6 +39,8 @@ def _tasks(source: Source) -> Mapping[str, Values]:
         "pid": known_from_zero(tasks.pid),
         "tgid": known_from_zero(tasks.tgid),
         "ppid": known_from_zero(tasks.parent),
+        "uid": known_from_zero(tasks.uid),
+        "state": [None if letter == UNKNOWN_STATE else letter for letter in tasks.state],
         "task": tasks.address,
         "mm": Known(tasks.mm, tasks.mm != 0),
         "root": Known(tasks.pgd, has_root),
@@ -117,6 +120,8 @@ TASKS = Relation(
         Column("pid", "int64", "number of the task (the kernel's pid)"),
         Column("tgid", "int64", "number of the process that it is a thread of"),
         Column("ppid", "int64", "number of the parent process"),
+        Column("uid", "int64", "number of the user"),
+        Column("state", "string", "R, S, D … as /proc/PID/status has it"),
         Column("task", "uint64", "address of its task_struct"),
         Column("mm", "uint64", "address of its mm_struct, null for threads of the kernel"),
         Column("root", "uint64", "physical address of its root table"),
