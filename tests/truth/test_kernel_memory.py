@@ -8,6 +8,7 @@ import pytest
 from forward import predicted
 from kernel_areas import again, alignments, leaves, recorded_areas, requested
 
+from ttbr.boot.arm64.state import Arm64
 from ttbr.recover.kernel_memory import KernelMemory
 from ttbr.recover.memblock import LISTS
 from ttbr.recover.vmalloc import FLAGS, find_vmalloc, find_vmap_nodes
@@ -297,3 +298,23 @@ def test_modules_and_highmem_pages_go_where_they_went(machine, memory, running, 
         assert leaves(running.image(), made, page) == leaves(machine.image, va, page)
         compared += 1
     say(f"{machine.case}: places of modules and of kmap, compared {compared}, equal {compared}")
+
+
+def test_the_kernel_image_is_mapped_as_it_is_when_up(machine, running, say):
+    """Code, read-only data and the alias of both in the linear map; init memory is gone."""
+    state, symbols = running.space.state, running.kernel.symbols
+    if isinstance(state, Arm64):
+        first = "_text" if running.kernel.release.has("arm64_text_head_mapped") else "_stext"
+        image = state.va(first), state.va("_end")
+        alias = (state.phys_to_virt(state.pa(name)) for name in (first, "__init_begin"))
+        spans = [image, tuple(alias)]
+    else:
+        size = state.layout.section_size
+        spans = [(state.layout.page_offset, -(-symbols["_end"] // size) * size)]
+    compared = 0
+    for start, end in spans:
+        wanted = leaves(machine.image, start, end - start)
+        assert leaves(running.image(), start, end - start) == wanted
+        compared += len(wanted)
+    say(f"{machine.case}: entries of the kernel image, compared {compared}, equal {compared}")
+    assert compared

@@ -23,6 +23,7 @@ from ttbr.run.cpu.features import features
 from ttbr.run.cpu.flush import Flush
 from ttbr.run.events import RunLog
 from ttbr.run.gfp import GFP_KERNEL, Gfp
+from ttbr.run.init_perms import kernel_init_perms
 from ttbr.run.kernel_space import KernelSpace
 from ttbr.run.kmalloc import Kmalloc
 from ttbr.run.kpti_ng import kpti_install_ng_mappings
@@ -65,6 +66,7 @@ class RunningKernel:
         self.tables = TableWrites(machine.ram, self.entry_size)
         self.cpus = Cpus(machine, self.tables, self.log, core=tlbs)
         self.space = KernelSpace(machine, self.pages, self.tables, self.log, self.cpus)
+        kernel_init_perms(self.space)
         state = machine.arch_state
         if isinstance(state, Arm64) and features(state).kpti:
             kpti_install_ng_mappings(self.space)
