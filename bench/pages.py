@@ -5,8 +5,8 @@
 
 Needs playwright and Chromium. Pages are made by ``ttbr view``. Each is opened, and each action
 done, several times, by turns with the empty page; of each the median counts. A page is open when it
-says so and has been drawn; an action ends with the frame that shows its result, and of it the time
-of the page's main thread on the processor counts, so that what else the machine does matters less.
+says so and has been drawn; an action ends with the frame that shows its result. The time of the
+page's main thread on the processor depends little on what else the machine does.
 """
 
 import argparse
@@ -14,13 +14,12 @@ import statistics
 import subprocess
 import sys
 import tempfile
-import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from shutil import which
 
-from playwright.sync_api import Browser, Page, sync_playwright
+from playwright.sync_api import Browser, sync_playwright
 
 from generated import BASE, REGISTERS, Generated
 from ttbr.memory.banked import BankedMemory, Piece
@@ -76,8 +75,8 @@ ACTIONS = (
 NOTHING = Action("a key", "", "body", key("x"))
 
 
-def pages(folder: Path, truth: Path | None) -> Iterator[tuple[str, Path, float]]:
-    """(name, file, seconds that it took to make) of each page."""
+def pages(folder: Path, truth: Path | None) -> Iterator[tuple[str, Path]]:
+    """(name, file) of each page."""
     wanted: dict[str, list[object]] = {
         "a prediction of 4 TiB": [BOARD, "--memory", "0x40000000:4T", "--bootargs", "rodata=on"]
     }
@@ -96,63 +95,55 @@ def pages(folder: Path, truth: Path | None) -> Iterator[tuple[str, Path, float]]
     for number, (name, arguments) in enumerate(wanted.items()):
         page = folder / f"{number}.html"
         command = [sys.executable, "-m", "ttbr", "view", *map(str, arguments), "-o", str(page)]
-        start = time.perf_counter()
         subprocess.run(command, check=True, stderr=subprocess.DEVNULL)
-        yield name, page, time.perf_counter() - start
+        yield name, page
 
 
-def opened(browser: Browser, page: Path, place: str = "") -> tuple[Page, float]:
-    """The page, and milliseconds from its navigation to its first frame."""
-    tab = browser.new_page(viewport={"width": 1280, "height": 800})
-    tab.goto(f"{page.as_uri()}{place}")
-    tab.wait_for_selector("[data-ready]", state="attached", timeout=120_000)
-    return tab, float(tab.evaluate(OPENED))
+class Tab:
+    """A page in a new tab, opened at a place; ``milliseconds`` until its first frame."""
+
+    def __init__(self, browser: Browser, page: Path, place: str = "") -> None:
+        self.page = browser.new_page(viewport={"width": 1280, "height": 800})
+        self._session = self.page.context.new_cdp_session(self.page)
+        self._session.send("Performance.enable", {"timeDomain": "threadTicks"})
+        self.page.goto(f"{page.as_uri()}{place}")
+        self.page.wait_for_selector("[data-ready]", state="attached", timeout=120_000)
+        self.milliseconds = float(self.page.evaluate(OPENED))
+
+    def processor(self) -> float:
+        """Milliseconds that its main thread has been on the processor."""
+        metrics = self._session.send("Performance.getMetrics")["metrics"]
+        return float(next(m["value"] for m in metrics if m["name"] == "TaskDuration")) * 1e3
 
 
 def acted(browser: Browser, page: Path, action: Action) -> float:
     """Milliseconds of the processor from an action to its frame, in a page just opened."""
-    tab, _ = opened(browser, page, action.place)
-    tab.wait_for_timeout(SETTLED)
-    session = tab.context.new_cdp_session(tab)
-    session.send("Performance.enable", {"timeDomain": "threadTicks"})
-
-    def spent() -> float:
-        metrics = session.send("Performance.getMetrics")["metrics"]
-        return float(next(m["value"] for m in metrics if m["name"] == "TaskDuration")) * 1e3
-
-    before = spent()
-    tab.evaluate(
+    tab = Tab(browser, page, action.place)
+    tab.page.wait_for_timeout(SETTLED)
+    before = tab.processor()
+    tab.page.evaluate(
         f"""async () => {{
           const element = document.querySelector({action.selector!r});
           {action.script};
           {FRAME};
         }}"""
     )
-    found = spent() - before
-    tab.close()
+    found = tab.processor() - before
+    tab.page.close()
     return found
 
 
-def opening(browser: Browser, page: Path) -> float:
-    """Milliseconds to open a page."""
-    tab, found = opened(browser, page)
-    tab.close()
+def opening(browser: Browser, page: Path) -> tuple[float, float]:
+    """Milliseconds to open a page, and of the processor for that."""
+    tab = Tab(browser, page)
+    found = tab.milliseconds, tab.processor()
+    tab.page.close()
     return found
 
 
-def by_turns(
-    browser: Browser, page: Path, empty: Path, action: Action | None
-) -> tuple[float, float]:
-    """Median milliseconds of the page and of the empty one: an action, or without one opening."""
-    mine, nothing = [], []
-    for _ in range(ROUNDS):
-        if action is None:
-            mine.append(opening(browser, page))
-            nothing.append(opening(browser, empty))
-        else:
-            mine.append(acted(browser, page, action))
-            nothing.append(acted(browser, empty, NOTHING))
-    return statistics.median(mine), statistics.median(nothing)
+def medians(rows: list[tuple[float, ...]]) -> list[float]:
+    """The median of each column."""
+    return [statistics.median(column) for column in zip(*rows, strict=True)]
 
 
 def main() -> None:
@@ -167,20 +158,28 @@ def main() -> None:
         empty.write_text(EMPTY)
         browser = playwright.chromium.launch(executable_path=chromium, args=FLAGS)
         made = list(pages(folder, arguments.truth))
-        print("| page | size | made in | opens in | of an empty page |\n|---|---|---|---|---|")
-        for title, page, seconds in made:
-            mine, nothing = by_turns(browser, page, empty, None)
+        print("| page | size | opens in | an empty page | processor | of an empty page's |")
+        print("|---|---|---|---|---|---|")
+        for title, page in made:
+            rows = [(*opening(browser, page), *opening(browser, empty)) for _ in range(ROUNDS)]
+            wall, mine, wall_empty, nothing = medians(rows)
             size = page.stat().st_size / (1 << 20)
             print(
-                f"| {title} | {size:.2f} MiB | {seconds:.1f} s | {mine:.0f} ms | "
-                f"{mine / nothing:.1f} × |"
+                f"| {title} | {size:.2f} MiB | {wall:.0f} ms | {wall_empty:.0f} ms | "
+                f"{mine:.0f} ms | {mine / nothing:.0f} × |",
+                flush=True,
             )
-        heads = " | ".join(title for title, _, _ in made)
+        heads = " | ".join(title for title, _ in made)
         print(f"\n| action, time of the processor | {heads} |\n|---{'|---' * len(made)}|")
         for action in ACTIONS:
             cells = []
-            for _, page, _ in made:
-                mine, nothing = by_turns(browser, page, empty, action)
+            for _, page in made:
+                mine, nothing = medians(
+                    [
+                        (acted(browser, page, action), acted(browser, empty, NOTHING))
+                        for _ in range(ROUNDS)
+                    ]
+                )
                 cells.append(f"{mine:.0f} ms, {mine / nothing:.0f} ×")
             print(f"| {action.name} | {' | '.join(cells)} |", flush=True)
         browser.close()

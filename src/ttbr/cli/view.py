@@ -7,10 +7,9 @@ import click
 from ttbr.cli.boards import Request, boards_and_images_options, is_board
 from ttbr.cli.images import open_image
 from ttbr.cli.output import progress
-from ttbr.errors import InputError, TtbrError
+from ttbr.errors import InputError
 from ttbr.format import about
-from ttbr.recover.linux import Linux
-from ttbr.report.view import Subject, of_attempt, of_image, view
+from ttbr.report.view import Subject, linux_in, of_attempt, of_image, view
 from ttbr.report.view.page import embedded
 
 
@@ -52,9 +51,4 @@ def _subject(spec: str, request: Request) -> Subject:
     if is_board(spec):
         return of_attempt(name, request.attempt())
     image = open_image(spec, request.registers)
-    linux: Linux | None = Linux(image)
-    try:
-        image.address_space("kernel")
-    except TtbrError:
-        linux = None
-    return of_image(name, image, linux)
+    return of_image(name, image, linux_in(image))

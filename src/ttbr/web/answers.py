@@ -12,18 +12,17 @@ from ttbr.boot.board import Board
 from ttbr.boot.boot import boot_until_failure, default_kernel
 from ttbr.boot.fdt import read_blob
 from ttbr.boot.loader import qemu
-from ttbr.errors import InputError, TtbrError
+from ttbr.errors import InputError
 from ttbr.findings.attempt import attempt
 from ttbr.mmu.address_space import AddressSpace
 from ttbr.mmu.image import Image
 from ttbr.mmu.mappings import Regions
 from ttbr.mmu.walk import Budget
 from ttbr.recover.identify import with_registers
-from ttbr.recover.linux import Linux
 from ttbr.recover.translate import Translator
 from ttbr.report.mappings import notes
 from ttbr.report.translation import translation_json
-from ttbr.report.view import Room, Subject, of_attempt, of_image, view
+from ttbr.report.view import Room, Subject, linux_in, of_attempt, of_image, view
 from ttbr.web.library import Entry
 
 MOST_ROWS = 4096
@@ -95,12 +94,7 @@ class Answers:
             tried = attempt(blob, Board.from_dtb, default_kernel, qemu, boot_until_failure)
             return of_attempt(entry.name, tried)
         image = with_registers(open_image(entry.spec, entry.registers))[0]
-        linux: Linux | None = Linux(image)
-        try:
-            image.address_space("kernel")
-        except TtbrError:
-            linux = None
-        return of_image(entry.name, image, linux)
+        return of_image(entry.name, image, linux_in(image))
 
     @cached_property
     def document(self) -> bytes:

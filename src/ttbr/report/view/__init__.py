@@ -6,6 +6,16 @@ the document holds is declared, field by field, in ``web/src/document.ts``.
 
 from ttbr.report.view.document import VERSION, Document, Subject, unpack, view
 from ttbr.report.view.room import Room
-from ttbr.report.view.subjects import of_attempt, of_image
+from ttbr.report.view.subjects import linux_in, of_attempt, of_image
 
-__all__ = ["VERSION", "Document", "Room", "Subject", "of_attempt", "of_image", "unpack", "view"]
+__all__ = [
+    "VERSION",
+    "Document",
+    "Room",
+    "Subject",
+    "linux_in",
+    "of_attempt",
+    "of_image",
+    "unpack",
+    "view",
+]

@@ -29,6 +29,15 @@ def of_attempt(name: str, subject: Attempt) -> Subject:
     return Subject(name, images, write)
 
 
+def linux_in(image: Image) -> Linux | None:
+    """The Linux in an image; None where its registers lead to no kernel's tables."""
+    try:
+        image.address_space("kernel")
+    except TtbrError:
+        return None
+    return Linux(image)
+
+
 def of_image(name: str, image: Image, linux: Linux | None) -> Subject:
     """An image, with what `audit` finds; ``linux``: None where there is none to read."""
 
