@@ -35,7 +35,6 @@ const PURPOSES: { readonly [purpose: string]: Fill } = {
   none: { key: "none", colour: PALETTE.grey, pattern: "dots" },
   unknown: { key: "unknown", colour: PALETTE.grey, pattern: "plain" },
 };
-export const PURPOSE_KEYS = Object.keys(PURPOSES);
 
 function purpose(meaning: Meaning, band: string): string {
   const permissions = meaning.permissions.join("");

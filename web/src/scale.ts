@@ -27,7 +27,7 @@ export interface Rows {
 
 const MOST_CUTS = 24;
 const SHARE = 0.04;
-export const GAP_HEIGHT = 18;
+const GAP_HEIGHT = 18;
 const LEAST_HEIGHT = 20;
 
 export class Scale {

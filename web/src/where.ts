@@ -51,7 +51,6 @@ const COMPARE: { readonly [sign: string]: (a: number, b: number) => boolean } = 
   ">=": (a, b) => a >= b,
 };
 
-export const NAMES: readonly string[] = [...Object.keys(FLAGS), ...Object.keys(NUMBERS)];
 const LONGEST = 1000;
 
 /** The condition, or null if the text is none. */
