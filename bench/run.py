@@ -23,6 +23,7 @@ from page_alloc import page_groups
 from processes import process_groups
 from work import (
     Group,
+    diff_group,
     dump_group,
     query_group,
     recording_groups,
@@ -48,6 +49,8 @@ def groups(large: bool) -> Iterator[Group]:
     yield dump_group(image)
     yield translate_group(image, 1_000_000)
     yield reverse_group(image, 1_000_000)
+    for leaves in (1 << 16, 1 << 18, MI):
+        yield diff_group(leaves)
     yield query_group(Generated(MI))
     yield query_group(image)
     for size in (64 * MI, 256 * MI, *([1024 * MI] if large else [])):

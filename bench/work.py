@@ -17,12 +17,14 @@ from peers import Drgn, plain_loop
 from ttbr.memory.banked import BankedMemory, Piece
 from ttbr.memory.physical import Bank, PhysicalMemory
 from ttbr.memory.ram import Ram
+from ttbr.mmu.compare import compare
 from ttbr.mmu.image import Image
 from ttbr.mmu.kernels import compiled
 from ttbr.recover.identify import identify
 from ttbr.recover.linux import Linux
 from ttbr.recover.registers import read_registers
 from ttbr.recover.table_pages import find_table_pages
+from ttbr.report.diff_groups import grouped
 from ttbr.report.relations import Relations
 from ttbr.report.sql import Query
 
@@ -164,6 +166,21 @@ def scan_group(size: int) -> Group:
         Work("all of identification", lambda: identify(memory), size, 1),
     ]
     return Group(f"scan: an image of {size >> 20} MiB", "bytes", works)
+
+
+def diff_group(leaves: int) -> Group:
+    """Two spaces in which nearly every page lies elsewhere: as many differences as pages."""
+    image = Generated(leaves, scattered=True)
+    a, b = Generated(leaves).space.mappings(), image.space.mappings()
+    found = compare(a, b)
+    works = [
+        Work("floor: one pass over the table bytes", image.read_once, leaves),
+        Work("differences", lambda: compare(a, b), leaves),
+        Work(
+            "by owner and region", lambda: list(grouped(found, *[["a"] * len(found)] * 2)), leaves
+        ),
+    ]
+    return Group(f"diff: {leaves:,} leaves", "pages", works, {"differences": f"{len(found):,}"})
 
 
 QUERIES = {
