@@ -27,7 +27,20 @@ def layouts(linux, expected):
     )
 
 
-def row(case, linux, expected):
+def meminfo(memory, text):
+    """How many lines are as the kernel had printed them, of those told; how many are unknown.
+
+    What it counts goes on changing after that, if only by the pages and dentries of the recorder.
+    """
+    found = {**memory.meminfo.kib, **memory.meminfo.counts}
+    lines = (line.split() for line in text.splitlines())
+    wanted = {name.rstrip(":"): int(value) for name, value, *_ in lines}
+    equal = sum(wanted[name] == value for name, value in found.items())
+    return f"{equal} of {len(found)}, unknown {len(memory.meminfo.unknown)}"
+
+
+def row(machine, linux):
+    case, expected = machine.case, machine.expected
     memory = KernelMemory(linux)
     symbols, config = linux.symbols, linux.config
     asids = "" if "mm_struct.context.id" not in linux.tasks.unknown else ", no ASIDs"
@@ -43,13 +56,13 @@ def row(case, linux, expected):
         str(len(memory.zones)),
         "unknown" if free is None else str(len(free)),
         "unknown" if vmalloc is None else str(len(vmalloc)),
-        str(len(memory.meminfo.kib) + len(memory.meminfo.counts)),
+        meminfo(memory, machine.text("meminfo.txt")),
     ]
     return f"| {' | '.join(cells)} |"
 
 
 def test_the_documented_table(machine, linux):
-    wanted = row(machine.case, linux, machine.expected)
+    wanted = row(machine, linux)
     lines = PAGE.read_text().splitlines()
     mine = [number for number, line in enumerate(lines) if line.startswith(f"| {machine.case} |")]
     if os.environ.get("TTBR_WRITE_DOCS"):
