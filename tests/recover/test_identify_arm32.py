@@ -109,8 +109,11 @@ def test_what_ttbr1_holds_depends_on_the_release(
     ram, swapper = lpae(page_offset, 0x4000_0000, banner)
     found = identify(ram)
     assert found is not None
-    assert found.kernel_root.value == swapper + offset
+    assert found.kernel_root.value == swapper  # all of it, whatever TTBR1 shows
     assert found.swapper_pg_dir.value == swapper
     assert found.registers["TTBCR"] >> 16 & 7 == t1sz
+    assert found.registers["TTBR1"] == swapper + offset
     image, _ = with_registers(Image(ram))
     assert image.translate(page_offset + 0x1234).pa == 0x4000_1234
+    whole = image.address_space("kernel")
+    assert (whole.root, whole.regime.first) == (swapper, 0)

@@ -4,6 +4,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 
+import numpy as np
+
 from ttbr.arch.faults import Access, Fault
 from ttbr.arch.regime import MissingRegister, RegimePair, TranslationRegime
 from ttbr.arch.registers import register_name
@@ -19,6 +21,15 @@ from ttbr.mmu.translation import Translation
 TTBCR_EAE = 1 << 31
 TTBCR_EPD0 = 1 << 7
 TTBCR_T0SZ = 7
+TTBCR_T1SZ_SHIFT = 16
+TTBCR_T1SZ = 7 << TTBCR_T1SZ_SHIFT
+
+# Where in swapper_pg_dir Linux lets TTBR1 point by T1SZ: behind the first two of its four entries,
+# or to the table of the last one (arch/arm/include/asm/pgtable-3level-hwdef.h: TTBR1_OFFSET).
+LPAE_SPLITS = {1: 16, 2: 0x4000}
+LPAE_ROOT_ENTRIES = 4
+LPAE_ALIGNMENT = 0x1000
+DESCRIPTOR_ADDRESS = 0xFF_FFFF_F000
 
 ARM_ADDRESS_BITS = 32
 ROOTS = ("kernel", "user", "el2", "el3", "stage2")
@@ -93,11 +104,42 @@ class Image:
         """How the kernel's own root table, which TTBR1 holds, is to be walked.
 
         On ARM TTBR1 may hold it while the CPU never looks there (TTBCR.N = 0; T0SZ = T1SZ = 0).
-        The table is one for all 4 GiB then, as TTBR0's are.
+        The table is one for all 4 GiB then, as TTBR0's are. So it is where TTBR1 points into the
+        middle of it (`_swapper`).
         """
         if self.regimes.upper is None and self.regimes.address_bits == ARM_ADDRESS_BITS:
             return self.user_regime
+        if self._swapper is not None:
+            whole = self.named_registers["TTBCR"] & ~TTBCR_T1SZ
+            pair = RegimePair.from_registers({**self.named_registers, "TTBCR": whole})
+            return self._usable(pair.lower, 0)
         return self._usable(self.regimes.upper, 1)
+
+    @cached_property
+    def _swapper(self) -> int | None:
+        """``swapper_pg_dir`` of an LPAE kernel whose TTBR1 points into its middle, else None.
+
+        Modules and kmap lie below what TTBR1 translates then; processes get those entries when
+        they first need them. Memory has to confirm that the table is there.
+        """
+        ttbcr = self.named_registers.get("TTBCR", 0)
+        offset = LPAE_SPLITS.get((ttbcr & TTBCR_T1SZ) >> TTBCR_T1SZ_SHIFT)
+        upper = self.regimes.upper
+        if upper is None or not ttbcr & TTBCR_EAE or ttbcr & TTBCR_T0SZ or offset is None:
+            return None
+        if "TTBR1" not in self.named_registers:
+            return None
+        points_to = upper.root_address(self.named_registers["TTBR1"])
+        root = points_to - offset
+        if root < 0 or root % LPAE_ALIGNMENT:
+            return None
+        words, there = self.memory.read_words(np.array([root], np.uint64), LPAE_ROOT_ENTRIES, 8)
+        if not there[0]:
+            return None
+        # All of it is one table for T1SZ = 1; for 2 its last entry leads to where TTBR1 points
+        last = int(words[0, -1])
+        leads = last & 0b11 == 0b11 and last & DESCRIPTOR_ADDRESS == points_to
+        return root if offset == LPAE_SPLITS[1] or leads else None
 
     @cached_property
     def el2_regime(self) -> TranslationRegime:
@@ -140,6 +182,7 @@ class Image:
     def address_space(self, root: str = "kernel") -> AddressSpace:
         """The space of a root: ``kernel`` (TTBR1), ``user`` (TTBR0), ``user:PA``, or ``PA``.
 
+        On 32-bit ARM the kernel's is all of ``swapper_pg_dir``, which TTBR1 may show a part of.
         ``PA``, hexadecimal with 0x or decimal, is the physical address of a root table, walked as
         the kernel's, or as a process's after ``user:``. ``el2``, ``el3`` and ``stage2`` are what
         TTBR0_EL2 (with VHE TTBR1_EL2), TTBR0_EL3 and VTTBR_EL2 point to; with ``:PA`` the same for
@@ -150,6 +193,8 @@ class Image:
             regime = self._regime(root)
             assert regime is not None, root
             register = regime.root_register
+            if root == "kernel" and self._swapper is not None:
+                return self._space(regime, self._swapper)
             if root == "kernel":
                 # Where TTBR1 is not in use its table is walked as TTBR0's, see kernel_regime.
                 register = register.replace("TTBR0", "TTBR1")

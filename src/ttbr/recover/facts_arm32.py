@@ -2,7 +2,7 @@
 
 from ttbr.kernel.release import Release
 from ttbr.recover.assumed_registers import lpae_registers, short_registers
-from ttbr.recover.finding import Confidence, Finding, certain, guess, likely
+from ttbr.recover.finding import Finding, certain, guess, likely
 from ttbr.recover.identified import Identified
 from ttbr.recover.roots_arm32 import LPAE_ROOT, SHORT_ROOT, ArmKernel
 from ttbr.recover.vmcoreinfo import VmcoreInfo
@@ -26,14 +26,14 @@ def arm_facts(
     text_pa = kernel.swapper + size
     text_va = text_pa - kernel.phys_offset + kernel.page_offset
     name = "lpae" if kernel.lpae else "short"
-    root, registers = _registers(kernel, swapper, release)
+    registers = _registers(kernel, release)
     linear = f"sections map RAM from {kernel.phys_offset:#x} on at {kernel.page_offset:#x}"
     return Identified(
         arch=Finding("arm", sure, f"a page directory of {size >> 10} KiB maps the kernel"),
         format=Finding(name, sure, f"{linear}, in {name} descriptors"),
         page_size=certain(PAGE_SIZE, "the only page size of 32-bit ARM"),
         va_bits=certain(ADDRESS_BITS, "32-bit ARM"),
-        kernel_root=root,
+        kernel_root=swapper,
         swapper_pg_dir=swapper,
         registers=registers,
         assumed=tuple(name for name in registers if name != "TTBR1"),
@@ -68,21 +68,15 @@ def _swapper(kernels: list[ArmKernel], info: VmcoreInfo | None) -> Finding[int]:
     return certain(kernel.swapper, f"{place}; it lies where head.S puts it")
 
 
-def _registers(
-    kernel: ArmKernel, swapper: Finding[int], release: Release | None
-) -> tuple[Finding[int], dict[str, int]]:
-    """The root that TTBR1 holds, and the registers to walk it with."""
+def _registers(kernel: ArmKernel, release: Release | None) -> dict[str, int]:
+    """The registers to walk the kernel's tables with.
+
+    Kernels before CPU_TTBR0_PAN (6.10) give TTBR1 only the kernel's part of swapper_pg_dir.
+    """
     if not kernel.lpae:
-        return swapper, short_registers(kernel.swapper, bool(kernel.section & _SECTION_SHARED))
+        return short_registers(kernel.swapper, bool(kernel.section & _SECTION_SHARED))
     splits = kernel.page_offset in _LPAE_SPLITS and kernel.phys_offset <= kernel.page_offset
-    whole = lpae_registers(kernel.swapper, kernel.swapper, 0)
-    if not splits:
-        return swapper, whole
-    if release is None or release.has("arm_ttbr0_pan"):
-        sure = Confidence.GUESS if release is None else Confidence.LIKELY
-        text = "TTBR1 holds all of swapper_pg_dir, as kernels with CPU_TTBR0_PAN have it (6.10 on)"
-        return Finding(kernel.swapper, sure, text), whole
+    if not splits or release is None or release.has("arm_ttbr0_pan"):
+        return lpae_registers(kernel.swapper, kernel.swapper, 0)
     t1sz, offset = _LPAE_SPLITS[kernel.page_offset]
-    root = kernel.swapper + offset
-    text = f"Linux {release} gives TTBR1 only the kernel's part of swapper_pg_dir"
-    return Finding(root, swapper.confidence, text), lpae_registers(kernel.swapper, root, t1sz)
+    return lpae_registers(kernel.swapper, kernel.swapper + offset, t1sz)
