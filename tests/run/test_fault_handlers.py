@@ -1,12 +1,15 @@
 """Which handler an abort enters, what it is told, and what it does about it."""
 
 import pytest
+from arm64_kernels import WIDE
 from machines_up import booted
-from user_machines import started
+from user_machines import made_up, started
 
+from ttbr.kernel.cpu import Cpu
 from ttbr.kernel.vm_flags import Map, Prot
 from ttbr.run import run
 from ttbr.run.cpu.abort import NotHandled
+from ttbr.run.mm.errors import SyscallError
 from ttbr.run.mm.process import Killed
 
 READ, WRITE = Prot.READ, Prot.WRITE
@@ -152,3 +155,36 @@ def test_addresses_above_48_bits_are_for_who_asks(machine):
     process.store(high, b"high")
     assert process.load(high, 4) == b"high"
     assert len(process.mm.tables.levels) == 5
+
+
+GUARDING = Cpu("guarding", "test,guarding", WIDE.registers | {"ID_AA64PFR1_EL1": 1})
+EPAN = Cpu("epan", "test,epan", WIDE.registers | {"ID_AA64MMFR1_EL1": 2 | 3 << 20})
+GP, USER_BIT = 1 << 50, 1 << 6
+
+
+def test_guarded_pages_are_for_programs_that_ask():
+    made = made_up("6.12.117", 12, 48, cpu=GUARDING, ARM64_BTI="y")
+    process = run(made).spawn()
+    for prot, guarded in ((Prot.READ | Prot.EXEC | Prot.BTI, GP), (Prot.READ | Prot.EXEC, 0)):
+        va = process.mmap(M, prot)
+        process.fetch(va)
+        assert process.last_fault.new & GP == guarded
+    plain = run(started("arm64-4k")).spawn()
+    va = plain.mmap(M, Prot.READ | Prot.EXEC | Prot.BTI)
+    plain.fetch(va)
+    assert not plain.last_fault.new & GP
+    with pytest.raises(SyscallError, match="EINVAL"):
+        plain.mprotect(va, M, Prot.READ | Prot.EXEC | Prot.BTI)
+
+
+def test_execute_only_memory():
+    made = made_up("6.12.117", 12, 48, cpu=EPAN, ARM64_EPAN="y", ARM64_PAN="y")
+    process = run(made).spawn()
+    va = process.mmap(M, Prot.EXEC)
+    process.fetch(va)
+    assert not process.last_fault.new & USER_BIT
+    assert killed(process, lambda: process.load(va)).signal == "SIGSEGV (SEGV_ACCERR)"
+    plain = run(started("arm64-4k")).spawn()
+    va = plain.mmap(M, Prot.EXEC)
+    plain.fetch(va)
+    assert plain.load(va) == b"\0"

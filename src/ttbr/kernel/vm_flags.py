@@ -79,10 +79,10 @@ PROTECTION = ACCESS | Vm.SHARED
 MAY = Vm.MAYREAD | Vm.MAYWRITE | Vm.MAYEXEC
 
 
-def vm_flags_of(prot: Prot) -> Vm:
-    """``calc_vm_prot_bits``: the area flags of PROT_* bits."""
+def vm_flags_of(prot: Prot, *, bti: bool) -> Vm:
+    """``calc_vm_prot_bits``: the area flags of PROT_* bits; ``bti``: system_supports_bti()."""
     flags = Vm(int(prot) & int(ACCESS))
-    return flags | Vm.ARM64_BTI if prot & Prot.BTI else flags
+    return flags | Vm.ARM64_BTI if bti and prot & Prot.BTI else flags
 
 
 def is_cow(flags: Vm) -> bool:

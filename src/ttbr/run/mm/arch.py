@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from ttbr.boot.arm.mem_types import cache_policy
 from ttbr.boot.arm.state import ArmBoot
+from ttbr.boot.arm64.registers import BT
 from ttbr.boot.arm64.state import Arm64
 from ttbr.kernel.arm64_geometry import LAST_LEVEL
 from ttbr.kernel.arm64_prot import output_address
@@ -84,6 +85,14 @@ def has_execute_only(machine: Machine) -> bool:
     if not isinstance(state, Arm64) or not machine.kernel.config.enabled("ARM64_EPAN"):
         return False
     return state.cpu.field("ID_AA64MMFR1_EL1", PAN_FIELD) >= ENHANCED_PAN
+
+
+def has_bti(machine: Machine) -> bool:
+    """``system_supports_bti``: programs may ask for guarded pages (PROT_BTI)."""
+    state = machine.arch_state
+    if not isinstance(state, Arm64) or not machine.kernel.config.enabled("ARM64_BTI"):
+        return False
+    return bool(state.cpu.field(*BT))
 
 
 def sets_access_flag(machine: Machine) -> bool:

@@ -54,7 +54,7 @@ def do_mmap(
     unit = pool.size if pool is not None else page
     size = -(-size // unit) * unit
     start = get_unmapped_area(mm, size, flags, hint=hint, file=file, unit=unit)
-    vm = vm_flags_of(prot) | MAY
+    vm = vm_flags_of(prot, bti=mm.user.bti) | MAY
     if shared:
         vm |= Vm.SHARED | Vm.MAYSHARE
     elif vm & Vm.WRITE and not flags & Map.NORESERVE and pool is None:
@@ -229,7 +229,7 @@ def map_device(mm: Mm, pa: int, size: int, prot: Prot) -> int:
     if any(bank.base < pa + size and pa < bank.end for bank in user.kernel.ram.banks):
         raise SyscallError("mmap", "EPERM", f"there is RAM at {pa:#x}: /dev/mem is for devices")
     start = get_unmapped_area(mm, size, Map.SHARED, hint=0, file=None, unit=page)
-    flags = vm_flags_of(prot) | MAY | Vm.SHARED | Vm.MAYSHARE
+    flags = vm_flags_of(prot, bti=mm.user.bti) | MAY | Vm.SHARED | Vm.MAYSHARE
     flags |= Vm.IO | Vm.PFNMAP | Vm.DONTEXPAND | Vm.DONTDUMP
     device = File(user, DEV_MEM, 0)
     area = Vma(start, start + size, flags, pa // page, 0, file=device)

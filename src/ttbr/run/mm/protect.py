@@ -43,7 +43,9 @@ def do_mprotect(mm: Mm, start: int, size: int, prot: Prot) -> int:
     """``do_mprotect_pkey``: another protection for a range; how many entries were changed."""
     end = _checked(mm, "mprotect", start, size)
     changed = 0
-    access = vm_flags_of(prot)
+    if prot & Prot.BTI and not mm.user.bti:
+        raise SyscallError("mprotect", "EINVAL", "neither kernel nor CPU guards branches")
+    access = vm_flags_of(prot, bti=mm.user.bti)
     for area in mm.vmas.isolate(start, end):
         flags = area.flags & ~(ACCESS | Vm.ARM64_BTI) | access
         if flags != area.flags:

@@ -9,6 +9,7 @@ from ttbr.run.frames import Owner
 from ttbr.run.gfp import GFP_TRANSHUGE, Gfp
 from ttbr.run.mm.arch import (
     contiguous_ptes,
+    has_bti,
     has_execute_only,
     sets_access_flag,
     table_levels,
@@ -53,6 +54,7 @@ class UserSpace:
         self.short = self.arm and kernel.entry_size == 4
         self.entries = user_entries(machine)
         self.execute_only = has_execute_only(machine)
+        self.bti = has_bti(machine)
         self.levels = table_levels(machine)
         self.layout = user_layout(machine)
         self.zero_pfn = zero_page(machine) >> self.page_shift
