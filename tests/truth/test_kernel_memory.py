@@ -318,3 +318,52 @@ def test_the_kernel_image_is_mapped_as_it_is_when_up(machine, running, say):
         compared += len(wanted)
     say(f"{machine.case}: entries of the kernel image, compared {compared}, equal {compared}")
     assert compared
+
+
+MODULE = {
+    "module-text": ("set_memory_ro", "set_memory_x"),
+    "module-rodata": ("set_memory_ro", "set_memory_nx"),
+    "module-data": ("set_memory_nx",),
+}
+"""What loading a module does to each kind of its memory (kernel/module/strict_rwx.c)."""
+
+
+def test_modules_are_protected_as_they_were(machine, memory, running, say):
+    """Where they run, and through the linear map, where all pages of an area change together."""
+    page = machine.expected["page_size"]
+    space = running.space
+    base = space.bounds.vmalloc_start if space.bounds.modules.random else None
+    rows = [
+        (row["kind"], int(row["va"], 16) // page * page) for row in machine.expected["kernel_maps"]
+    ]
+    compared = 0
+    for area in recorded_areas(memory.vmalloc):
+        mine = [(kind, va) for kind, va in rows if kind in MODULE and area.addr <= va < area.end]
+        if not mine:
+            continue
+        made = module_alloc(space, area.size - page, base=base)
+        for kind, va in mine:
+            for change in MODULE[kind]:
+                getattr(space.memory, change)(made + va - area.addr, 1)
+        for kind, va in mine:
+            at = made + va - area.addr
+            pairs = [(at, va)]
+            if running.arch == "arm64":
+                pairs.append(
+                    (_linear(running, running.image(), at), _linear(running, machine.image, va))
+                )
+            for here, there in pairs:
+                found, wanted = (
+                    leaves(image, where, page)[0]
+                    for image, where in ((running.image(), here), (machine.image, there))
+                )
+                assert (found.level, found.bits) == (wanted.level, wanted.bits), kind
+                compared += 1
+    assert compared
+    say(f"{machine.case}: entries of modules, compared {compared}, equal {compared}")
+
+
+def _linear(running, image, va: int) -> int:
+    """The linear address of what an image maps at a kernel address."""
+    phys = image.address_space("kernel").translate(va).pa
+    return running.space.direct_map.page_address(phys // running.page_size)
