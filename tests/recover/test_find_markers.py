@@ -109,3 +109,16 @@ def test_computed_for_arm_without_a_linear_map() -> None:
     markers, unknown, _ = computed_markers(image, None)
     assert "vmalloc() Area" in unknown
     assert (0xFF80_0000, "FDT Area") in markers
+
+
+@pytest.mark.parametrize("offset", [None, 0])
+def test_what_lies_at_0_is_no_linear_map(offset: int | None) -> None:
+    """Blocks of noise, or a note that lies: no region begins below 0."""
+    base = 0x6000_0000
+    facts = ImageFacts(page_offset=offset)
+    image = Image(Ram([Bank(base, 1 << 20)]), {"TTBCR": 0, "TTBR0": base, "TTBR1": base}, facts)
+    writer = TableWriter(image.memory, 4)
+    writer.fill(base, 0, base | 0x1140E, 1 << 20, 1)
+    assert "Kernel Mapping" in computed_markers(image, None)[1]
+    writer.fill(base, 0xC00, base | 0x1140E, 1 << 20, 1)
+    assert (0xC000_0000, "Kernel Mapping") in computed_markers(image, None)[0]

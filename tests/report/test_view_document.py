@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+import numpy as np
 import pytest
 from scattered import scattered
 
@@ -11,6 +12,7 @@ from ttbr.findings.attempt import attempt
 from ttbr.memory.physical import Bank
 from ttbr.memory.ram import Ram
 from ttbr.mmu.image import Image
+from ttbr.recover.linux import Linux
 from ttbr.report import view
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
@@ -87,3 +89,20 @@ def test_an_image_without_tables_is_a_document():
     document = view.view([view.of_image("nothing", image, None)])
     assert view.unpack(document.packed()) == document
     assert document.head["machines"][0]["spaces"] == []
+
+
+@pytest.mark.parametrize(
+    "registers",
+    [
+        {"TTBR1_EL1": 0x4000, "TCR_EL1": 0x500074B5503510, "MAIR_EL1": 0x4_0044_FFFF},
+        {"TTBR0": 0x4000, "TTBR1": 0x4000, "TTBCR": 0},
+        {"TTBR0": 0x4000, "TTBR1": 0x4000, "TTBCR": 1 << 31},
+    ],
+)
+def test_noise_is_a_document(registers):
+    ram = Ram([Bank(0, 1 << 22)])
+    ram.write(0, np.random.default_rng(3).bytes(1 << 22))
+    image = Image(ram, registers)
+    document = view.view([view.of_image("noise", image, Linux(image))])
+    assert view.unpack(document.packed()) == document
+    assert document.head["machines"][0]["spaces"]

@@ -61,8 +61,8 @@ def _arm(image: Image) -> Computed:
     mappings = image.address_space("kernel").mappings(end=FDT_FIXED_BASE)
     blocks = mappings.va[mappings.level < image.kernel_regime.format.last_level]
     offset = image.facts.page_offset
-    if offset is None:
-        candidates = blocks[blocks % np.uint64(_SPLIT_ALIGN) == 0]
+    if offset is None or offset < _ARM_MODULES:  # user space and modules lie below the linear map
+        candidates = blocks[(blocks % np.uint64(_SPLIT_ALIGN) == 0) & (blocks != 0)]
         if not len(candidates):
             return fixed, ("Modules", "Kernel Mapping", "vmalloc() Area"), source
         offset = int(candidates[0])
