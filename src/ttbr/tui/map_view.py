@@ -11,7 +11,6 @@ from textual.widgets import DataTable, Static
 
 from ttbr.format import about
 from ttbr.report.boxes import COLOURS, purpose
-from ttbr.report.hostile import shown
 from ttbr.report.zoom import Band, Window
 from ttbr.tui.explored import Space
 
@@ -120,7 +119,7 @@ class MapView(Vertical):
             Text(self.space.text(band.start)),
             Text("█" * full + "·" * (_BAR - full), colour),
             Text(about(band.mapped) if band.mapped else "-", justify="right"),
-            Text(shown(band.region), colour),
+            Text(band.region, colour),
             Text(band.attributes or ""),
             Text("" if band.pa is None else f"{band.pa:#x}"),
         )
