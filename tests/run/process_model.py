@@ -34,7 +34,8 @@ class Cell:
 
     ``store``: words by index that all who map it see, of a shared mapping or a file; ``word``: of
     a private page that was written, None for one that was not. ``huge``: it is part of a page from
-    a pool, which may turn out to be empty.
+    a pool, which may turn out to be empty. ``kept``: a child does not get it; ``wiped``: a child
+    gets zeros.
     """
 
     prot: Prot
@@ -43,6 +44,8 @@ class Cell:
     index: int = 0
     word: int | None = None
     huge: bool = False
+    kept: bool = False
+    wiped: bool = False
 
     @property
     def value(self) -> int:
@@ -114,7 +117,12 @@ class Load:
             process = parent.process.fork()
         except OutOfMemory:
             return
-        self.images.append(Image(process, dict(parent.cells), list(parent.mappings)))
+        cells = {
+            page: replace(cell, word=None) if cell.wiped else cell
+            for page, cell in parent.cells.items()
+            if not cell.kept
+        }
+        self.images.append(Image(process, cells, list(parent.mappings)))
 
     def exit(self, which: int) -> None:
         self.operations["exit"] += 1
@@ -222,11 +230,14 @@ class Load:
             image.process.madvise(first * self.page, pages * self.page, advice)
         except SyscallError:
             return
-        if advice is Madvise.DONTNEED:
-            for page in range(first, first + pages):
-                cell = image.cells[page]
-                if cell.private:
-                    image.cells[page] = replace(cell, word=None)
+        for page in range(first, first + pages):
+            cell = image.cells[page]
+            if advice is Madvise.DONTNEED and cell.private:
+                image.cells[page] = replace(cell, word=None)
+            elif advice in (Madvise.DONTFORK, Madvise.DOFORK):
+                image.cells[page] = replace(cell, kept=advice is Madvise.DONTFORK)
+            elif advice in (Madvise.WIPEONFORK, Madvise.KEEPONFORK):
+                image.cells[page] = replace(cell, wiped=advice is Madvise.WIPEONFORK)
 
     def store(self, which: int, number: int, skip: int) -> None:
         self.operations["store"] += 1

@@ -222,3 +222,75 @@ def test_pools_grow_and_sizes_are_known(process):
         pools.pool(12 << 10)
     with pytest.raises(InputError, match="from the command line only"):
         pools.grow(1 << 30, 1)
+
+
+@TRANSPARENT
+def test_a_whole_huge_page_changes_its_protection(process):
+    va, size = aligned(process, 1)
+    process.store(va, b"kept")
+    process.mprotect(va, size, READ)
+    entries = process.mm.user.entries
+    assert not entries.is_table(pmd(process, va))
+    assert not entries.write(pmd(process, va))
+    process.mprotect(va, size, READ | WRITE)
+    process.store(va + 4, b"!")
+    assert process.load(va, 5) == b"kept!"
+    assert not entries.is_table(pmd(process, va)), "nobody shares it, so it is written as it is"
+
+
+@TRANSPARENT
+def test_a_huge_page_that_fork_made_old_is_marked(process):
+    va, size = aligned(process, 1)
+    process.store(va, b"old")
+    child = process.fork()
+    assert child.load(va, 3) == b"old"
+    assert child.mm.user.entries.young(pmd(child, va))
+    process.exit()
+    child.store(va, b"new")
+    assert not child.mm.user.entries.is_table(pmd(child, va)), "the last owner keeps it whole"
+    child.munmap(va, size // 2)
+    assert child.mm.user.entries.is_table(pmd(child, va))
+
+
+@POOLED
+def test_pooled_pages_change_their_protection(process):
+    for pool in pooled(process):
+        va = process.mmap(pool.size, huge_size=pool.size)
+        process.store(va, b"kept")
+        process.mprotect(va, pool.size, READ)
+        assert process.load(va, 4) == b"kept"
+        process.mprotect(va, pool.size, READ | WRITE)
+        process.store(va + pool.size - 1, b"!")
+        with pytest.raises(SyscallError, match="EINVAL"):
+            process.munmap(va, process.mm.user.page_size)
+        process.munmap(va, pool.size)
+
+
+@pytest.mark.parametrize("machine", ["arm64-4k", "arm64-16k", "arm64-64k"])
+def test_contiguous_ranges_are_copied_as_such(kernel, process):
+    user = process.mm.user
+    step = user.contiguous
+    order = step.bit_length() - 1
+    user.thp.sizes = {order: user.thp.sizes[order]}
+    span = step * kernel.page_size
+    va = process.mmap(4 * span)
+    process.madvise(va, 4 * span, Madvise.HUGEPAGE)
+    va = -(-va // span) * span
+    for number in range(2):
+        process.store(va + number * span, b"parent")
+    child = process.fork()
+
+    def contiguous(of, start):
+        table = of.mm.tables.pte_table(start)
+        got = of.mm.tables.get_ptes(table, start, step).tolist()
+        return {bool(user.entries.cont(each)) for each in got}
+
+    assert contiguous(child, va) == contiguous(process, va) == {True}
+    assert child.load(va + 3) == b"e"
+    assert contiguous(child, va) == {True}, "the whole range is young now"
+    child.store(va + kernel.page_size, b"child!")
+    assert contiguous(child, va) == {False}
+    assert process.load(va + kernel.page_size, 6) == bytes(6)
+    child.exit()
+    process.store(va + span, b"PARENT")
+    assert process.load(va + span, 6) == b"PARENT"

@@ -16,7 +16,7 @@ from ttbr.run import run
 STEPS = int(os.environ.get("TTBR_RUN_STEPS", "2500"))
 """Operations of the long runs over all machines: more than 100,000 when asked for."""
 KINDS = (*3 * ("private",), "shared", "file", "shared file", "huge", "shared huge")
-ADVICE = (Madvise.DONTNEED, Madvise.HUGEPAGE, Madvise.NOHUGEPAGE)
+ADVICE = tuple(advice for advice in Madvise if advice is not Madvise.WILLNEED)
 MOST = 6
 """Processes at a time."""
 

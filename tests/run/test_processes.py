@@ -7,6 +7,7 @@ from ttbr.errors import InputError, TtbrError
 from ttbr.kernel.vm_flags import Madvise, Map, Prot, Vm
 from ttbr.run import run
 from ttbr.run.mm.errors import SyscallError
+from ttbr.run.mm.exec import Program, Segment
 from ttbr.run.mm.process import Killed
 
 READ, WRITE, EXEC = Prot.READ, Prot.WRITE, Prot.EXEC
@@ -321,3 +322,67 @@ def test_a_seed_moves_things_and_says_so_again(kernel):
     again = kernel.spawn(seed=1)
     places = [[area.start for area in each.mm.vmas] for each in (one, other, again)]
     assert places[0] == places[2] != places[1]
+
+
+def test_what_fork_leaves_out(kernel, process):
+    va = process.mmap(4 * M)
+    process.store(va, b"mine")
+    process.store(va + M, b"mine")
+    process.madvise(va, M, Madvise.DONTFORK)
+    process.madvise(va + M, M, Madvise.WIPEONFORK)
+    device = process.mmap_device(kernel.ram.banks[0].base - M, kernel.page_size)
+    child = process.fork()
+    assert child.load(va + M, 4) == bytes(4)
+    assert entry(child, device) == process.mm.user.entries.mkold(
+        process.mm.user.entries.mkclean(entry(process, device))
+    )
+    with pytest.raises(Killed, match="SEGV_MAPERR"):
+        child.load(va)
+    process.madvise(va, M, Madvise.DOFORK)
+    process.madvise(va + M, M, Madvise.KEEPONFORK)
+    assert process.fork().load(va + M, 4) == b"mine"
+    with pytest.raises(SyscallError, match="EINVAL"):
+        process.madvise(device, kernel.page_size, Madvise.DOFORK)
+    with pytest.raises(SyscallError, match="EINVAL"):
+        process.madvise(device, kernel.page_size, Madvise.DONTNEED)
+
+
+def test_a_place_that_is_taken(kernel, process):
+    page = kernel.page_size
+    va = process.mmap(4 * page)
+    assert process.mmap(page, hint=va) != va, "a hint is no order"
+    with pytest.raises(SyscallError, match="EEXIST"):
+        process.mmap(page, hint=va, flags=Map.PRIVATE | Map.FIXED_NOREPLACE)
+    assert process.mmap(page, hint=va + page, flags=Map.PRIVATE | Map.FIXED) == va + page
+    free = va - 64 * M
+    assert process.mmap(page, hint=free + 1) == free + page
+
+
+def test_upwards_when_there_is_no_room_below(process):
+    """With the place below mmap_base taken, what is above it is left."""
+    layout, base = process.mm.user.layout, process.mm.mmap_base
+    page, low = layout.page_size, max(layout.page_size, layout.min_addr)
+    while (gap := process.mm.vmas.gap_below(page, low, base)) is not None:
+        below = process.mm.vmas.before(gap)
+        start = max(low, below.end if below is not None else 0)
+        process.mmap(gap + page - start, Prot.NONE, Map.PRIVATE | Map.FIXED, hint=start)
+    va = process.mmap(M)
+    assert va >= base
+    process.store(va, b"above")
+
+
+def test_programs_of_other_shapes(kernel):
+    page, user = kernel.page_size, kernel.user.user
+    base = user.layout.program
+    file = kernel.user.file("/bin/odd", 4 * page)
+    file.write(0, b"\x11" * (4 * page))
+    text = Segment(base, 0, page, page, READ | EXEC)
+    data = Segment(base + 2 * page + 8, page + 8, 100, 3 * page, READ | WRITE)
+    process = kernel.spawn(Program(file, (text, data)))
+    assert process.fetch(base) == b"\x11" * 4
+    assert process.load(base + 2 * page + 100, 16) == b"\x11" * 8 + bytes(8)
+    process.store(base + 5 * page, b"bss")
+    assert process.mm.start_brk == base + 6 * page
+    crooked = Segment(base + 1, 0, page, page, READ)
+    with pytest.raises(InputError, match="cannot be mapped"):
+        kernel.spawn(Program(file, (crooked,)))

@@ -197,26 +197,37 @@ def do_madvise(mm: Mm, start: int, size: int, advice: Madvise) -> None:
     huge = advice in (Madvise.HUGEPAGE, Madvise.NOHUGEPAGE)
     if huge and not mm.user.kernel.kernel.config.enabled("TRANSPARENT_HUGEPAGE"):
         raise SyscallError("madvise", "EINVAL", "this kernel has no transparent huge pages")
+    for area in mm.vmas.overlapping(start, end):
+        _check_advice(area, advice)
     if advice is Madvise.DONTNEED:
         for area in mm.vmas.overlapping(start, end):
             gather = Gather(mm)
             zap_range(mm, area, max(start, area.start), min(end, area.end), gather)
             gather.finish()
         return
+    added, removed = _FLAGS[advice]
     for area in mm.vmas.overlapping(start, end):
-        _check_advice(area, advice)
+        if area.flags & ~removed | added != area.flags:
+            _adjust_trans_huge(mm, area, start, end)
     for area in mm.vmas.isolate(start, end):
-        added, removed = _FLAGS[advice]
         area.flags = area.flags & ~removed | added
     mm.vmas.join(start, end)
 
 
+def _adjust_trans_huge(mm: Mm, area: Vma, start: int, end: int) -> None:
+    """``vma_adjust_trans_huge``: no huge page is in two areas once this one is cut."""
+    for va in (start, end):
+        if area.start < va < area.end and va % mm.user.pmd_size:
+            split_pmd(mm, area, va)
+
+
 def _check_advice(area: Vma, advice: Madvise) -> None:
-    special = area.flags & (Vm.IO | Vm.PFNMAP | Vm.DONTEXPAND)
-    if advice is Madvise.WIPEONFORK and (area.file is not None or area.flags & Vm.SHARED):
+    by_file = area.file is not None or area.pool is not None
+    if advice is Madvise.WIPEONFORK and (by_file or area.flags & Vm.SHARED):
         raise SyscallError("madvise", "EINVAL", "only private anonymous memory can be wiped")
-    if advice in (Madvise.HUGEPAGE, Madvise.DOFORK) and special:
-        raise SyscallError("madvise", "EINVAL", f"the area at {area.start:#x} is special")
+    refused = {Madvise.DOFORK: Vm.IO, Madvise.DONTNEED: Vm.PFNMAP}.get(advice, Vm.NONE)
+    if area.flags & refused:
+        raise SyscallError("madvise", "EINVAL", f"not for the area at {area.start:#x}")
 
 
 def _checked(mm: Mm, call: str, start: int, size: int) -> int:
