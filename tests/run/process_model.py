@@ -13,7 +13,7 @@ import numpy as np
 from page_invariants import check as check_pages
 from user_machines import allow_huge_pages
 
-from ttbr.kernel.vm_flags import Madvise, Map, Prot
+from ttbr.kernel.vm_flags import ACCESS, Madvise, Map, Prot, Vm
 from ttbr.run import OutOfMemory
 from ttbr.run.gfp import GFP_KERNEL
 from ttbr.run.kernel import RunningKernel
@@ -217,10 +217,24 @@ class Load:
                 assert not whole
             else:
                 assert self._cuts_huge(image, first, pages)
+            self._look_again(image, first, pages)
             return
         assert whole
         for page in range(first, first + pages):
             image.cells[page] = replace(image.cells[page], prot=prot)
+
+    def _look_again(self, image: Image, first: int, pages: int) -> None:
+        """What the areas say after a call that got to the middle of its range."""
+        for page in range(first, first + pages):
+            area, cell = image.process.mm.vmas.at(page * self.page), image.cells.get(page)
+            assert (area is None) == (cell is None)
+            if area is not None and cell is not None:
+                image.cells[page] = replace(
+                    cell,
+                    prot=Prot(int(area.flags & ACCESS)),
+                    kept=bool(area.flags & Vm.DONTCOPY),
+                    wiped=bool(area.flags & Vm.WIPEONFORK),
+                )
 
     def madvise(self, which: int, number: int, skip: int, count: int, advice: Madvise) -> None:
         self.operations["madvise"] += 1
@@ -228,16 +242,34 @@ class Load:
         first, pages = self._part(image, number, skip, count)
         try:
             image.process.madvise(first * self.page, pages * self.page, advice)
-        except SyscallError:
-            return
+        except SyscallError as error:
+            assert error.errno == "EINVAL" or any(
+                page not in image.cells for page in range(first, first + pages)
+            )
+            if advice is not Madvise.DONTNEED:
+                self._look_again(image, first, pages)
+                return
+            if error.errno == "EINVAL":
+                assert self._cuts_huge(image, first, pages)
+                return
         for page in range(first, first + pages):
-            cell = image.cells[page]
-            if advice is Madvise.DONTNEED and cell.private:
-                image.cells[page] = replace(cell, word=None)
+            cell = image.cells.get(page)
+            if cell is None:
+                continue
+            if advice is Madvise.DONTNEED:
+                if cell.private and not self._is_cut(image, page, first + pages):
+                    image.cells[page] = replace(cell, word=None)
             elif advice in (Madvise.DONTFORK, Madvise.DOFORK):
                 image.cells[page] = replace(cell, kept=advice is Madvise.DONTFORK)
             elif advice in (Madvise.WIPEONFORK, Madvise.KEEPONFORK):
                 image.cells[page] = replace(cell, wiped=advice is Madvise.WIPEONFORK)
+
+    def _is_cut(self, image: Image, page: int, end: int) -> bool:
+        """Whether a page is of a huge one of a pool that reaches over the end of a range."""
+        area = image.process.mm.vmas.at(page * self.page)
+        assert area is not None
+        size = area.pool.size if area.pool is not None else self.page
+        return (page * self.page & -size) + size > end * self.page
 
     def store(self, which: int, number: int, skip: int) -> None:
         self.operations["store"] += 1

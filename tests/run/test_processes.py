@@ -386,3 +386,22 @@ def test_programs_of_other_shapes(kernel):
     crooked = Segment(base + 1, 0, page, page, READ)
     with pytest.raises(InputError, match="cannot be mapped"):
         kernel.spawn(Program(file, (crooked,)))
+
+
+def test_what_is_before_a_hole_is_changed(kernel, process):
+    page = kernel.page_size
+    va = process.mmap(4 * page)
+    for number in range(4):
+        process.store(va + number * page, b"x")
+    process.munmap(va + 2 * page, page)
+    with pytest.raises(SyscallError, match="ENOMEM"):
+        process.mprotect(va, 4 * page, READ)
+    allowed = [process.mm.vmas.at(va + number * page).flags & Vm.WRITE for number in (0, 1, 3)]
+    assert allowed == [0, 0, Vm.WRITE]
+    with pytest.raises(SyscallError, match="ENOMEM"):
+        process.madvise(va, 4 * page, Madvise.DONTNEED)
+    assert process.load(va + 3 * page) == b"\0", "advice reaches what is behind"
+    data = [area for area in process.mm.vmas if area.special and not area.flags & Vm.MAYWRITE]
+    for area in data:
+        with pytest.raises(SyscallError, match="EACCES"):
+            process.mprotect(area.start, area.end - area.start, READ | WRITE)

@@ -27,6 +27,8 @@ if TYPE_CHECKING:
     from ttbr.run.mm.page_tables import Span
     from ttbr.run.mm.vma import Vma
 
+MAY_SHIFT = 4
+"""From VM_MAYREAD and so on to VM_READ."""
 _FLAGS: dict[Madvise, tuple[Vm, Vm]] = {
     Madvise.NORMAL: (Vm.NONE, Vm.NONE),
     Madvise.DONTFORK: (Vm.DONTCOPY, Vm.NONE),
@@ -40,17 +42,30 @@ _FLAGS: dict[Madvise, tuple[Vm, Vm]] = {
 
 
 def do_mprotect(mm: Mm, start: int, size: int, prot: Prot) -> int:
-    """``do_mprotect_pkey``: another protection for a range; how many entries were changed."""
-    end = _checked(mm, "mprotect", start, size)
-    changed = 0
+    """``do_mprotect_pkey``: another protection for a range; how many entries were changed.
+
+    One area after the other: those before a hole, or one that refuses, are changed.
+    """
+    end = _end(mm, "mprotect", start, size)
     if prot & Prot.BTI and not mm.user.bti:
         raise SyscallError("mprotect", "EINVAL", "neither kernel nor CPU guards branches")
     access = vm_flags_of(prot, bti=mm.user.bti)
-    for area in mm.vmas.isolate(start, end):
-        flags = area.flags & ~(ACCESS | Vm.ARM64_BTI) | access
-        if flags != area.flags:
-            changed += _fixup(mm, area, flags)
-    mm.vmas.join(start, end)
+    changed, at = 0, start
+    try:
+        for area in mm.vmas.overlapping(start, end):
+            if area.start > at:
+                break
+            at = area.end
+            flags = area.flags & ~(ACCESS | Vm.ARM64_BTI) | access
+            if flags & ACCESS & ~Vm(area.flags >> MAY_SHIFT):
+                raise SyscallError("mprotect", "EACCES", f"not for the area at {area.start:#x}")
+            if flags != area.flags:
+                for part in _isolate(mm, "mprotect", area, start, end):
+                    changed += _fixup(mm, part, flags)
+    finally:
+        mm.vmas.join(start, end)
+    if at < end:
+        raise SyscallError("mprotect", "ENOMEM", f"nothing is mapped at {at:#x}")
     return changed
 
 
@@ -190,35 +205,47 @@ def _change_pool(mm: Mm, area: Vma, gather: Gather) -> int:
 
 
 def do_madvise(mm: Mm, start: int, size: int, advice: Madvise) -> None:
-    """``do_madvise``"""
-    end = _checked(mm, "madvise", start, size)
-    if advice is Madvise.WILLNEED:
-        return
+    """``do_madvise``: holes are an error, but what is mapped is advised."""
+    end = _end(mm, "madvise", start, size)
     huge = advice in (Madvise.HUGEPAGE, Madvise.NOHUGEPAGE)
     if huge and not mm.user.kernel.kernel.config.enabled("TRANSPARENT_HUGEPAGE"):
         raise SyscallError("madvise", "EINVAL", "this kernel has no transparent huge pages")
-    for area in mm.vmas.overlapping(start, end):
-        _check_advice(area, advice)
-    if advice is Madvise.DONTNEED:
+    hole, at = None, start
+    try:
         for area in mm.vmas.overlapping(start, end):
+            if area.start > at:
+                hole = at
+            at = area.end
+            _advise(mm, area, start, end, advice)
+    finally:
+        mm.vmas.join(start, end)
+    if at < end or hole is not None:
+        raise SyscallError("madvise", "ENOMEM", "not all of the range is mapped")
+
+
+def _advise(mm: Mm, area: Vma, start: int, end: int, advice: Madvise) -> None:
+    """``madvise_vma_behavior``: the part of one area in [``start``, ``end``)."""
+    _check_advice(area, advice)
+    if advice is Madvise.DONTNEED:
+        first, behind = max(start, area.start), min(end, area.end)
+        if area.pool is not None:
+            if first % area.pool.size:
+                raise SyscallError("madvise", "EINVAL", f"a huge page would be cut at {first:#x}")
+            behind -= behind % area.pool.size
+        if first < behind:
             gather = Gather(mm)
-            zap_range(mm, area, max(start, area.start), min(end, area.end), gather)
+            zap_range(mm, area, first, behind, gather)
             gather.finish()
         return
-    added, removed = _FLAGS[advice]
-    for area in mm.vmas.overlapping(start, end):
-        if area.flags & ~removed | added != area.flags:
-            _adjust_trans_huge(mm, area, start, end)
-    for area in mm.vmas.isolate(start, end):
-        area.flags = area.flags & ~removed | added
-    mm.vmas.join(start, end)
-
-
-def _adjust_trans_huge(mm: Mm, area: Vma, start: int, end: int) -> None:
-    """``vma_adjust_trans_huge``: no huge page is in two areas once this one is cut."""
-    for va in (start, end):
-        if area.start < va < area.end and va % mm.user.pmd_size:
-            split_pmd(mm, area, va)
+    added, removed = _FLAGS.get(advice, (Vm.NONE, Vm.NONE))
+    flags = area.flags & ~removed | added
+    if flags == area.flags:
+        return
+    for part in _isolate(mm, "madvise", area, start, end):
+        part.flags = flags
+        for va in (part.start, part.end):
+            if part.pool is None and va % mm.user.pmd_size:
+                split_pmd(mm, part, va)  # vma_adjust_trans_huge()
 
 
 def _check_advice(area: Vma, advice: Madvise) -> None:
@@ -230,24 +257,21 @@ def _check_advice(area: Vma, advice: Madvise) -> None:
         raise SyscallError("madvise", "EINVAL", f"not for the area at {area.start:#x}")
 
 
-def _checked(mm: Mm, call: str, start: int, size: int) -> int:
-    """The end of a range that has to be mapped without holes."""
+def _isolate(mm: Mm, call: str, area: Vma, start: int, end: int) -> list[Vma]:
+    """``split_vma``: the part of an area in [``start``, ``end``) as an area of its own."""
+    for va in (start, end):
+        if not area.start < va < area.end:
+            continue
+        if area.pool is not None and va % area.pool.size:
+            raise SyscallError(call, "EINVAL", f"a huge page would be cut at {va:#x}")
+        if area.special is not None:
+            raise SyscallError(call, "EINVAL", f"{area.special.name} cannot be cut")
+    return mm.vmas.isolate(max(start, area.start), min(end, area.end))
+
+
+def _end(mm: Mm, call: str, start: int, size: int) -> int:
+    """The end of a range, in whole pages."""
     page = mm.user.page_size
-    end = start + -(-size // page) * page
     if start % page or size < 0:
         raise SyscallError(call, "EINVAL", f"{size:#x} bytes at {start:#x}")
-    at = start
-    for area in mm.vmas.overlapping(start, end):
-        if area.start > at:
-            break
-        if area.pool is not None and (
-            (start > area.start and start % area.pool.size)
-            or (end < area.end and end % area.pool.size)
-        ):
-            raise SyscallError(call, "EINVAL", f"a huge page would be cut at {start:#x}")
-        if area.special is not None and (start > area.start or end < area.end):
-            raise SyscallError(call, "EINVAL", f"{area.special.name} cannot be cut")
-        at = area.end
-    if at < end:
-        raise SyscallError(call, "ENOMEM", f"nothing is mapped at {at:#x}")
-    return end
+    return start + -(-size // page) * page
