@@ -173,9 +173,12 @@ def diff_group(leaves: int) -> Group:
     image = Generated(leaves, scattered=True)
     a, b = Generated(leaves).space.mappings(), image.space.mappings()
     found = compare(a, b)
+    random = np.random.default_rng(1)
+    half, other = (b.where(random.random(leaves) < 0.5) for _ in range(2))
     works = [
         Work("floor: one pass over the table bytes", image.read_once, leaves),
         Work("differences", lambda: compare(a, b), leaves),
+        Work("differences, half of the pages in each", lambda: compare(half, other), leaves),
         Work(
             "by owner and region", lambda: list(grouped(found, *[["a"] * len(found)] * 2)), leaves
         ),

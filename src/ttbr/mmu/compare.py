@@ -48,16 +48,12 @@ class Differences:
 
 
 def compare(a: Mappings, b: Mappings) -> Differences:
-    """What A and B map differently; cost is linear in their runs (after sorting)."""
+    """What A and B map differently; cost is linear in their runs."""
     runs_a, runs_b = a.runs, b.runs
-    after = np.concatenate([runs_a.last, runs_b.last]) + np.uint64(1)
-    # The range that ends with the address space has nothing after it: its +1 wraps to 0.
-    starts = np.unique(np.concatenate([runs_a.va, runs_b.va, after[after != 0]]))
-    row_a, row_b = _rows(runs_a, starts), _rows(runs_b, starts)
+    starts, row_a, row_b = _cut(runs_a, runs_b)
     live = (row_a >= 0) | (row_b >= 0)
-    ends = np.append(starts[1:] - np.uint64(1), np.uint64(0xFFFFFFFFFFFFFFFF))[live]
-    if len(after) and len(ends):
-        ends[-1] = min(int(ends[-1]), int((after - np.uint64(1)).max()))
+    # Only a range that goes on to the end of the address space has no start of another behind it.
+    ends = np.append(starts[1:], np.uint64(0))[live] - np.uint64(1)
     starts, row_a, row_b = starts[live], row_a[live], row_b[live]
 
     pa_a, pa_b = _pa(runs_a, row_a, starts), _pa(runs_b, row_b, starts)
@@ -108,12 +104,33 @@ def compare(a: Mappings, b: Mappings) -> Differences:
     )
 
 
-def _rows(runs: Runs, at: NDArray[np.uint64]) -> NDArray[np.int64]:
-    """For each address the run that maps it, or −1."""
-    row = np.searchsorted(runs.va, at, side="right").astype(np.int64) - 1
-    known = np.flatnonzero(row >= 0)
-    row[known[at[known] > runs.last[row[known]]]] = -1
-    return row
+def _cut(a: Runs, b: Runs) -> tuple[NDArray[np.uint64], NDArray[np.int64], NDArray[np.int64]]:
+    """The space cut where a run of either begins or ends: starts, and the run of each side or −1.
+
+    Both sides' edges ascend already, and a stable sort merges ascending sequences in linear time.
+    """
+    edges_a, edges_b = _edges(a), _edges(b)
+    edges = np.concatenate([edges_a, edges_b])
+    order = np.argsort(edges, kind="stable")
+    edges = edges[order]
+    final = np.append(edges[1:] != edges[:-1], True)[: len(edges)]  # of those at one address
+    passed = np.cumsum(order < len(edges_a))[final]
+    both_passed = np.flatnonzero(final) + 1
+    return edges[final], _inside(passed), _inside(both_passed - passed)
+
+
+def _edges(runs: Runs) -> NDArray[np.uint64]:
+    """Where each run begins and what follows its end, by turns, ascending."""
+    edges = np.empty(2 * len(runs), np.uint64)
+    edges[::2] = runs.va
+    edges[1::2] = runs.last + np.uint64(1)
+    # Nothing follows the end of the address space: its +1 wraps to 0.
+    return edges[:-1] if len(runs) and edges[-1] == 0 else edges
+
+
+def _inside(passed: NDArray[np.int64]) -> NDArray[np.int64]:
+    """The run one is in after passing so many edges of its side, or −1: edges take turns."""
+    return np.where(passed & 1, passed >> 1, -1)
 
 
 def _pa(runs: Runs, row: NDArray[np.int64], at: NDArray[np.uint64]) -> NDArray[np.uint64]:
