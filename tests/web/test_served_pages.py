@@ -10,6 +10,7 @@ from urllib.parse import quote
 from xml.etree import ElementTree
 
 import pytest
+from browser import PHONE
 from model_images import EXAMPLES, booted, save
 from scattered import scattered
 from served import serving
@@ -23,6 +24,7 @@ from ttbr.recover.translate import Translator
 from ttbr.report.translation import translation_json
 
 TEXT = {"arm64": 0xFFFF800008010000, "arm32": 0xC0300000}
+AXE = Path(__file__).parents[2] / "web" / "node_modules" / "axe-core" / "axe.min.js"
 NOWHERE = {"arm64": 0xFFFFFFFFFFFF0000, "arm32": 0xBF000000}
 HOSTILE = "<img src=x onerror=alert(1)>.elf"
 
@@ -77,6 +79,19 @@ def test_from_the_list_to_a_page(page, address, shoot):
     page.wait_for_selector("#app[data-ready]")
     assert "arm64.elf" in page.inner_text("header")
     shoot("map")
+
+
+@pytest.mark.parametrize("theme", ["light", "dark"])
+def test_the_list_can_be_read_by_everybody(page, address, theme, shoot):
+    if not AXE.is_file():
+        pytest.skip("axe is absent (npm ci in web/)")
+    page.emulate_media(color_scheme=theme)
+    page.set_viewport_size({"width": PHONE[0], "height": PHONE[1]})
+    page.goto(address)
+    shoot(f"list-phone-{theme}")
+    page.evaluate(AXE.read_text("utf-8"))
+    found = page.evaluate("axe.run().then(found => found.violations)")
+    assert not found, [(each["id"], each["help"]) for each in found]
 
 
 @pytest.mark.parametrize("name", TEXT)

@@ -16,7 +16,7 @@ from ttbr.errors import TtbrError
 from ttbr.report.hostile import visible
 from ttbr.web.answers import MOST_ROWS, Answers
 from ttbr.web.guard import Guard
-from ttbr.web.index import index
+from ttbr.web.index import POLICY, index
 from ttbr.web.library import Library, NoSuchImage
 from ttbr.web.query import LARGEST, BadRequest, number, parameters
 from ttbr.web.shelf import Busy, Shelf
@@ -39,7 +39,9 @@ def application(library: Library, page: bytes, policy: str, names: Iterable[str]
             headers = {"Content-Security-Policy": policy, **_FRESH}
             return Response(page, media_type="text/html", headers=headers)
         listed = await asyncio.to_thread(library.images)
-        return Response(index([entry.name for entry in listed]), media_type="text/html")
+        text = index([entry.name for entry in listed])
+        headers = {"Content-Security-Policy": POLICY, **_FRESH}
+        return Response(text, media_type="text/html", headers=headers)
 
     async def images(request: Request) -> Response:
         parameters(request.query_params, {})
