@@ -10,12 +10,14 @@ import pathlib
 import shutil
 import sys
 import tempfile
+from collections.abc import Callable
 from types import ModuleType
 
 import pytest
 import recorded
 import unpacked
 from browser import browser, page, shoot
+from figures import Figures
 
 from ttbr.mmu.image import Image
 from ttbr.recover.identify import with_registers
@@ -81,3 +83,9 @@ def machine(request: pytest.FixtureRequest, truth: ModuleType) -> recorded.Recor
 def linux(machine: recorded.Recorded) -> Linux:
     """The Linux in each recording, from its RAM alone: no registers, symbols or types."""
     return Linux(with_registers(Image(machine.image.memory))[0])
+
+
+@pytest.fixture
+def figure(machine: recorded.Recorded, say: Callable[[str], None]) -> Figures:
+    """Says what was compared on a recording, and holds it against the documented figure."""
+    return Figures(machine.case, say)

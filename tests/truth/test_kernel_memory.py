@@ -35,7 +35,7 @@ def memory(linux):
     return KernelMemory(linux)
 
 
-def test_memblock_equals_debugfs(machine, memory, say):
+def test_memblock_equals_debugfs(machine, memory, figure):
     found = memory.memblock
     assert found is not None
     compared = 0
@@ -49,7 +49,7 @@ def test_memblock_equals_debugfs(machine, memory, say):
             list(zip(found.base[mine].tolist(), found.size[mine].tolist(), strict=True)) == wanted
         )
         compared += len(wanted)
-    say(f"{machine.case}: memblock regions, compared {compared}, equal {compared}")
+    figure("memblock", compared, compared)
 
 
 def zoneinfo(machine):
@@ -62,7 +62,7 @@ def zoneinfo(machine):
         yield (int(node), name), figures
 
 
-def test_zones_equal_zoneinfo(machine, memory, say):
+def test_zones_equal_zoneinfo(machine, memory, figure):
     zones = memory.zones
     assert zones.unknown == ()
     wanted = dict(zoneinfo(machine))
@@ -84,10 +84,10 @@ def test_zones_equal_zoneinfo(machine, memory, say):
         if wanted[key]["managed"]:
             assert int(zones.start[row]) == wanted[key]["start_pfn"]
             compared += 1
-    say(f"{machine.case}: figures of zones, compared {compared}, equal {compared}")
+    figure("zones", compared, compared)
 
 
-def test_free_lists(machine, memory, say):
+def test_free_lists(machine, memory, figure):
     """The lists have what nr_free counts; and what buddyinfo counted a moment before."""
     found, zones = memory.free_blocks, memory.zones
     assert found is not None
@@ -111,13 +111,12 @@ def test_free_lists(machine, memory, say):
             equal += sum(a == b for a, b in zip(walked[row].tolist(), wanted[key], strict=True))
             pages = sum(count << order for order, count in enumerate(wanted[key]))
             assert abs(pages - int(zones.free[row])) * memory.linux.page_size < DRIFT << 10
-    say(
-        f"{machine.case}: {len(found)} free blocks, as many as nr_free in every list; "
-        f"buddyinfo of a moment before: compared {compared}, equal {equal}"
-    )
+    lists = walked[populated].size
+    figure("free lists", lists, lists, note=f"{len(found)} free blocks")
+    figure("buddyinfo", compared, equal, note="the kernel took it a moment before")
 
 
-def test_vmalloc_equals_vmallocinfo(machine, memory, say):
+def test_vmalloc_equals_vmallocinfo(machine, memory, figure):
     """Size, pages, physical address and kind of every area (addresses are hashed there)."""
     found = memory.vmalloc
     assert found is not None
@@ -145,8 +144,8 @@ def test_vmalloc_equals_vmallocinfo(machine, memory, say):
                 kept.append(word)
         wanted[int(size), *kept] += 1
     equal = sum((mine & wanted).values())
-    say(f"{machine.case}: vmalloc areas, compared {sum(wanted.values())}, equal {equal}")
     assert mine == wanted
+    figure("vmalloc", wanted.total(), equal)
 
 
 def test_vmap_nodes_without_symbols(machine, memory, say):
@@ -164,7 +163,7 @@ def test_vmap_nodes_without_symbols(machine, memory, say):
     say(f"{machine.case}: vmap nodes by their form, areas compared {len(areas)}, all equal")
 
 
-def test_lines_of_meminfo(machine, memory, say):
+def test_lines_of_meminfo(machine, memory, figure):
     """Every line that the kernel printed is told, or said to be unknown; and no other."""
     meminfo = memory.meminfo
     found = {**meminfo.kib, **meminfo.counts}
@@ -175,16 +174,15 @@ def test_lines_of_meminfo(machine, memory, say):
     assert {name for name, unit in units.items() if not unit} >= {*meminfo.counts}
     equal = [name for name in found if found[name] == wanted[name]]
     moved = [f"{n} {wanted[n]}→{found[n]}" for n in found if n not in equal]
-    say(
-        f"{machine.case}: lines of meminfo, compared {len(found)}, equal {len(equal)}, "
-        f"unknown {len(meminfo.unknown)} ({', '.join(meminfo.unknown)}); "
-        f"moved since: {', '.join(moved) or 'none'}"
-    )
     for name in STEADY:
         assert name not in found or found[name] == wanted[name], name
     assert all(abs(found[name] - wanted[name]) < DRIFT for name in found)
     assert "MemTotal" in found
     assert found["MemTotal"] > found["MemAvailable"] > 0
+    figure(
+        *("meminfo", len(found), len(equal), len(meminfo.unknown)),
+        f"unknown: {', '.join(meminfo.unknown) or 'none'}; moved: {', '.join(moved) or 'none'}",
+    )
 
 
 def without_places(line: str) -> tuple[str, ...]:

@@ -38,6 +38,7 @@ def test_processes_and_one_of_their_spaces(recording, truth):
     assert text.returncode == 0
     assert "every root table that was found is a listed task's" in text.stdout
     first = next(task for task in listed["tasks"] if task["pid"] == 1)
+    assert f"VmPTE:\t{first['table_bytes'] // 1024:8} kB" in truth.text(case, "pid/1/status.txt")
     by_number = ttbr("dump", image, "--root", "pid:1", "--json")
     by_root = ttbr("dump", image, "--root", f"user:{first['root']}", "--json")
     assert by_number.stdout == by_root.stdout

@@ -1,9 +1,14 @@
 """Processes and their areas from RAM alone, held against what the kernel said of itself."""
 
-import numpy as np
+from collections import Counter
+from dataclasses import replace
+
 import pytest
+from figures import hold
 
 from ttbr.errors import InputError
+from ttbr.recover.finding import Confidence
+from ttbr.recover.table_cost import table_bytes
 
 
 def expected_tasks(machine):
@@ -23,33 +28,39 @@ def expected_tasks(machine):
     return found
 
 
-def test_layouts_that_were_recovered(machine, linux, say):
+def source(finding):
+    """How an offset is known, as the table in the docs has it."""
+    if finding is None:
+        return "unknown"
+    if finding.evidence.startswith("BTF at") or finding.evidence == "vmcoreinfo":
+        return finding.evidence.split()[0]
+    return "data" if finding.confidence is Confidence.CERTAIN else "likely"
+
+
+def test_layouts_that_were_recovered(machine, linux, figure):
     """Every offset that is found is right; those that are not found are counted."""
-    right, unknown, wrong = [], [], {}
-    for name, wanted in machine.expected["struct_offsets"].items():
-        struct, member = name.split(".", 1)
-        found = linux.layouts.finding(struct, member)
-        if found is None:
-            unknown.append(name)
-        elif found.value == wanted:
-            right.append(name)
-        else:
-            wrong[name] = (found.value, wanted)
-    source = "BTF" if linux.btf else "vmcoreinfo and the data"
-    say(
-        f"{machine.case}: layouts by {source}, compared {len(right) + len(wrong)}, "
-        f"equal {len(right)}, unknown {len(unknown)} ({', '.join(unknown)})"
-    )
-    assert not wrong
-    if linux.btf:
+    wanted = machine.expected["struct_offsets"]
+    findings = {name: linux.layouts.finding(*name.split(".", 1)) for name in wanted}
+    found = {name: finding.value for name, finding in findings.items() if finding is not None}
+    assert found == {name: wanted[name] for name in found}
+    unknown = [name for name in wanted if name not in found]
+    figure("layouts", len(found), len(found), len(unknown), ", ".join(unknown))
+    sources = {name: source(finding) for name, finding in findings.items()}
+    hold({(name, machine.case): text for name, text in sources.items()})
+    counts = Counter(sources.values())
+    parts = ", ".join(f"{name} {count}" for name, count in sorted(counts.items()))
+    hold({(machine.case, "layouts by"): parts})
+    assert linux.tasks.mm.any() and len(linux.vmas)
+    used = {finding.evidence for finding in linux.layouts.used.values() if finding is not None}
+    if linux.btf is not None:
+        assert used == {linux.btf.source}
         assert not unknown
 
 
-def test_tasks_equal_the_kernels(machine, linux, say):
+def test_tasks_equal_the_kernels(machine, linux, figure):
+    """All tasks, with their numbers, names and roots; ASIDs where they are known."""
     wanted = expected_tasks(machine)
-    if not wanted:
-        say(f"{machine.case}: the recording has no list of tasks to compare with")
-        return
+    assert wanted
     tasks = linux.tasks
     rows = zip(
         tasks.pid.tolist(),
@@ -66,10 +77,7 @@ def test_tasks_equal_the_kernels(machine, linux, say):
         unknown = sum(task[5] >= 0 for task in wanted.values())
         wanted = {address: (*task[:5], -1) for address, task in wanted.items()}
     assert found == wanted
-    say(
-        f"{machine.case}: tasks, compared {len(wanted)}, equal {len(found)}, "
-        f"ASIDs unknown {unknown}"
-    )
+    figure("processes", len(wanted), len(found), unknown, "what is unknown are ASIDs")
 
 
 def test_states_users_and_threads(machine, linux, say):
@@ -114,7 +122,7 @@ def maps(machine, pid):
         yield start, end, permissions, int(offset, 16), major << 20 | minor, int(inode), text
 
 
-def test_areas_equal_maps(machine, linux, say):
+def test_areas_equal_maps(machine, linux, figure):
     vmas, tasks = linux.vmas, linux.tasks
     assert vmas.damaged == 0
     rows = list(
@@ -139,34 +147,36 @@ def test_areas_equal_maps(machine, linux, say):
         compared += len(wanted)
         equal += sum(a == b for a, b in zip(found, wanted, strict=False))
         assert found == wanted, pid
-    say(f"{machine.case}: areas of processes, compared {compared}, equal {equal}")
     assert compared
+    figure("areas", compared, equal)
 
 
-def test_tables_of_processes(machine, linux, say):
-    """Table pages as the kernel counts them (VmPTE), of arm64.
-
-    It does not count roots and the second of five levels; and for each transparent huge page it
-    has a table in store that is not in use.
-    """
-    if machine.expected["arch"] != "arm64":
-        return
-    compared = 0
+def test_tables_of_processes(machine, linux, figure):
+    """Table pages as the kernel counts them: VmPTE."""
+    compared = unknown = 0
     for line in machine.text("processes.txt").splitlines():
         pid = int(line.split()[0])
         status = machine.text(f"pid/{pid}/status.txt").splitlines()
         (kib,) = (int(row.split()[1]) for row in status if row.startswith("VmPTE:"))
-        mm, root = (int(c[linux.process(pid)]) for c in (linux.tasks.mm, linux.tasks.pgd))
-        process = linux.processes.of(root)
-        levels = process.space.mappings(0, process.end).tables.level
-        counted = int((levels > max(0, int(levels.min()))).sum())
-        files = linux.vmas.file[linux.vmas.mm == mm]
-        starts = linux.vmas.start[linux.vmas.mm == mm]
-        blocks = process.view.va[process.view.level < 3]
-        stored = int((files[np.searchsorted(starts, blocks, side="right") - 1] == 0).sum())
-        assert (counted + stored) * linux.page_size // 1024 == kib, pid
-        compared += 1
-    say(f"{machine.case}: table pages of processes, compared {compared}, equal {compared}")
+        found = table_bytes(linux, linux.process(pid))
+        assert found in (None, kib * 1024), pid
+        compared += found is not None
+        unknown += found is None
+    assert compared
+    figure("table pages", compared, compared, unknown)
+
+
+def test_tables_in_store_are_not_invented(machine, linux, monkeypatch):
+    """Of processes with huge pages, where nothing tells areas with a file from others."""
+    areas = replace(linux.vmas, unknown=("vm_area_struct.vm_file",))
+    monkeypatch.setitem(vars(linux), "vmas", areas)
+    last = linux.image.user_regime.levels[-1].number
+    found = {}
+    for line in machine.text("processes.txt").splitlines():
+        row = linux.process(int(line.split()[0]))
+        view = linux.processes.of(int(linux.tasks.pgd[row])).view
+        found[row] = (table_bytes(linux, row) is None, bool((view.level < last).any()))
+    assert all(unknown == huge for unknown, huge in found.values())
 
 
 def test_no_root_is_hidden(machine, linux):

@@ -1,11 +1,12 @@
 """What a kernel says of itself, from RAM alone: its symbols, types and configuration."""
 
 import pytest
+from figures import hold
 
 from ttbr.kernel.config import Config
 
 
-def test_symbols_equal_kallsyms(machine, linux, say):
+def test_symbols_equal_kallsyms(machine, linux, figure):
     """Every name, letter, address and module of /proc/kallsyms, in its order."""
     wanted = []
     for line in machine.text("kallsyms.txt").splitlines():
@@ -16,14 +17,18 @@ def test_symbols_equal_kallsyms(machine, linux, say):
     modules = [symbols.modules[row] if row >= 0 else "" for row in symbols.module.tolist()]
     found = list(zip(symbols.address.tolist(), symbols.types, symbols.names, modules, strict=True))
     equal = sum(a == b for a, b in zip(found, wanted, strict=False))
-    say(f"{machine.case}: kallsyms, compared {len(wanted)}, equal {equal}; {symbols.source}")
     assert found == wanted
+    figure("kallsyms", len(wanted), equal, note=symbols.source)
+    hold({(machine.case, "symbols"): symbols.source.split(", ")[1]})
 
 
 def test_configuration_built_in(machine, linux, say):
     """All options of kernels with CONFIG_IKCONFIG; nothing for others."""
     wanted = Config.from_text(machine.text("config"))
-    if wanted.get("IKCONFIG") != "y":
+    built_in = wanted.get("IKCONFIG") == "y"
+    text = f"{len(wanted)} options" if built_in else "none"
+    hold({(machine.case, "configuration"): text})
+    if not built_in:
         assert linux.built_in_config is None
         return
     found = linux.config

@@ -12,6 +12,7 @@ from ttbr.mmu.image import Image
 from ttbr.recover.linux_reading import LinuxReader
 from ttbr.recover.linux_view import LinuxView, linux_view
 
+_SHORT_PAGE = 4096
 _SPECIAL = np.uint16(1 << FLAGS.index("special"))
 
 
@@ -45,9 +46,41 @@ class ProcessSpace:
         return int(self.view.size[self.pages].sum())
 
     @cached_property
+    def _table_levels(self) -> NDArray[np.int8]:
+        """Levels of the tables as Linux makes them.
+
+        With short descriptors two of the hardware's are in one page, and are one of Linux's
+        (arch/arm/include/asm/pgtable-2level.h).
+        """
+        found = self.space.mappings(0, self.end).tables
+        if self.space.regime.format.name != "short":
+            return found.level
+        last = found.level == self.space.regime.levels[-1].number
+        _, first = np.unique(found.address[last] // np.uint64(_SHORT_PAGE), return_index=True)
+        return np.concatenate([found.level[~last], found.level[last][first]])
+
+    @property
     def tables(self) -> int:
         """Tables that the process has for itself, with the root."""
-        return len(self.space.mappings(0, self.end).tables)
+        return len(self._table_levels)
+
+    @property
+    def table_bytes(self) -> int:
+        """Bytes of those that the kernel counts: not the root, nor the second of five levels.
+
+        Source: include/linux/mm.h (mm_inc_nr_puds, mm_inc_nr_pmds, mm_inc_nr_ptes).
+        """
+        levels, regime = self._table_levels, self.space.regime
+        counted = int((levels > max(0, regime.levels[0].number)).sum())
+        return counted * self.last_table
+
+    @property
+    def last_table(self) -> int:
+        """Bytes that the kernel counts for a table of the last level."""
+        regime = self.space.regime
+        if regime.format.name == "short":
+            return _SHORT_PAGE // 2  # of a page with Linux's entries and the hardware's, a half
+        return 1 << regime.levels[-1].shift
 
     def within(self, start: int, end: int) -> slice:
         """The rows of the view whose entries begin in [``start``, ``end``)."""

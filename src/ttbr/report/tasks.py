@@ -9,6 +9,7 @@ from ttbr.format import address, size
 from ttbr.recover.linux import Linux
 from ttbr.recover.linux_reading import KINDS
 from ttbr.recover.processes import ProcessSpace
+from ttbr.recover.table_cost import table_bytes
 from ttbr.recover.task_state import UNKNOWN as UNKNOWN_STATE
 from ttbr.recover.tasks import Tasks
 from ttbr.recover.vmas import Vmas
@@ -69,6 +70,7 @@ def tasks_json(linux: Linux, tasks: Tasks, rows: list[int]) -> list[dict[str, An
                 "asid": known(int(tasks.asid[row])),
                 "resident_bytes": space.resident if space else None,
                 "table_pages": space.tables if space else None,
+                "table_bytes": table_bytes(linux, row) if space else None,
             }
         )
     return listed
