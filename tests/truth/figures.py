@@ -64,7 +64,12 @@ def hold(cells: Cells) -> None:
     if writing:
         PAGE.write_text(text)
     else:
-        assert stated == {place: cells[place] for place in stated}
+        stale = [
+            f"{' / '.join(place)}: {cell!r}, found {cells[place]!r}"
+            for place, cell in stated.items()
+            if cell != cells[place]
+        ]
+        assert not stale, f"{PAGE.name} is out of date: {'; '.join(stale)}"
 
 
 def _tables(text: str) -> list[re.Match[str]]:
