@@ -137,6 +137,16 @@ QUESTIONS: dict[str, Question] = {
     "dirty": Question(
         lambda k, p, va: _linux_says(p, va, "dirty"), ("process", "va"), "1 if Linux has it dirty"
     ),
+    "page_size": Question(lambda k: k.page_size, (), "bytes of a page"),
+    "smallest_huge": Question(
+        lambda k: min((pool.size for pool in k.user.user.pools), default=0),
+        (),
+        "bytes of the smallest huge pages (arm64: contiguous ones), 0 without any",
+    ),
+    "block_size": Question(
+        lambda k: k.user.user.pmd_size, (), "bytes that a table of the last level maps, or a block"
+    ),
+    "asids": Question(lambda k: k.cpus.asids.count, (), "ASIDs that there are"),
     "free": Question(lambda k: k.pages.free, (), "free pages"),
     "refcount": Question(lambda k, pfn: k.pages.frames.refcount(pfn), ("pfn",), "references"),
     "mapcount": Question(
