@@ -63,7 +63,8 @@ def test_files_have_the_same_rows(ttbr, image, tmp_path):
     assert "tasks is left out: no tasks were found" in done.err
     made = sorted((tmp_path / "new" / "out").iterdir())
     assert [path.name for path in made] == [
-        f"{name}.parquet" for name in ("findings", "mappings", "regions", "symbols", "tables")
+        f"{name}.parquet"
+        for name in ("findings", "mappings", "meminfo", "regions", "symbols", "tables")
     ]
     for form in ("csv", "json"):
         done = ttbr("export", image, "--tables", "regions,tables", "--format", form, "-o", tmp_path)

@@ -6,12 +6,12 @@ Run as a program of its own, since the most that a process ever had is known for
 """
 
 import json
-import resource
 import sys
 import time
 from pathlib import Path
 
 import numpy as np
+from peak_memory import peak
 
 from ttbr.run import run
 from ttbr.run.gfp import GFP_HIGHUSER_MOVABLE
@@ -53,8 +53,7 @@ def main() -> None:
         process.store(va + offset, b"used")
     process.exit()
     written = sum(bank.size for bank in kernel.ram.written())
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss << 10
-    found = {"free": free << shift, "tables": written, "peak": peak, "boot_seconds": booting}
+    found = {"free": free << shift, "tables": written, "peak": peak(), "boot_seconds": booting}
     print(json.dumps(found))
 
 

@@ -22,6 +22,15 @@ from ttbr.run.scenario.shipped import shipped_names
 ARM32_ONLY = {"arm32-vmalloc-sync", "arm32-young-dirty", "highmem-kmap"}
 SCENARIOS = tuple(name for name in shipped_names() if name not in ARM32_ONLY)
 ARGS = "rodata=on"  # blocks in the linear map
+COMMAND = """
+import atexit, sys
+sys.path.append({folder!r})
+from peak_memory import peak
+from ttbr.cli.main import main
+atexit.register(lambda: print(peak()))
+main()
+"""
+"""``ttbr``, whose last line is the most memory that it had, in bytes."""
 
 
 class Ran(NamedTuple):
@@ -52,7 +61,8 @@ def machine(shift: int, folder: Path) -> Sequence[str]:
 
 def ran(name: str, words: Sequence[str]) -> Ran:
     """Run a scenario in a process of its own."""
-    command = [sys.executable, "-m", "ttbr", "run", name, *words, "--quiet"]
+    program = COMMAND.format(folder=str(Path(__file__).parent))
+    command = [sys.executable, "-c", program, "run", name, *words, "--quiet"]
     with subprocess.Popen(
         command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
     ) as child:
@@ -61,7 +71,8 @@ def ran(name: str, words: Sequence[str]) -> Ran:
         _, status, used = os.wait4(child.pid, 0)
         child.returncode = os.waitstatus_to_exitcode(status)
     seconds = used.ru_utime + used.ru_stime
-    return Ran(child.returncode, said[-500:], used.ru_maxrss << 10, seconds)
+    *_, last = said.splitlines()
+    return Ran(child.returncode, said[-500:], int(last), seconds)
 
 
 def main() -> None:
