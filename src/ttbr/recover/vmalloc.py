@@ -123,10 +123,18 @@ def find_vmap_nodes(kernel: VirtualMemory, image: bytes, text: int) -> int | Non
         place = named + np.uint64(3 * word * pool)
         heads, there = kernel.words(place, 2, word)
         named = named[there & (heads == place[:, None]).all(axis=1)]
-    # Other tables of lists look like that, too, but hold no areas; what points to a little before a
-    # node does, so the last comes first
-    places = (*own[begins].tolist(), *named[::-1].tolist())
-    return next((at for at in places[:_MOST_NODES] if _heads(kernel, at)), None)
+    # Other tables of lists look like that, too, but hold no areas. With several CPUs there are
+    # several nodes, and something may point to one in the middle: the most areas are all. What
+    # lies before the nodes leads to the same ones, so the last such place is right.
+    best, most, looked_at = None, 0, 0
+    for at in (*own[begins].tolist(), *named[::-1].tolist())[:_MOST_NODES]:
+        areas = {area for head in _heads(kernel, at) for area in _list(kernel, head)}
+        if len(areas) > most:
+            best, most = at, len(areas)
+        looked_at += len(areas)
+        if looked_at > _MOST_AREAS:
+            break
+    return best
 
 
 def _list(kernel: VirtualMemory, head: int) -> list[int]:
