@@ -129,12 +129,23 @@ def find_vmap_nodes(kernel: VirtualMemory, image: bytes, text: int) -> int | Non
     best, most, looked_at = None, 0, 0
     for at in (*own[begins].tolist(), *named[::-1].tolist())[:_MOST_NODES]:
         areas = {area for head in _heads(kernel, at) for area in _list(kernel, head)}
-        if len(areas) > most:
-            best, most = at, len(areas)
         looked_at += len(areas)
+        count = _in_use(kernel, np.array(sorted(areas), np.uint64))
+        if count > most:
+            best, most = at, count
         if looked_at > _MOST_AREAS:
             break
     return best
+
+
+def _in_use(kernel: VirtualMemory, areas: NDArray[np.uint64]) -> int:
+    """How many of the addresses are areas whose vm_struct begins as they do."""
+    if not len(areas):
+        return 0
+    words, there = kernel.words(areas, 8, kernel.word)
+    start, vm = words[there, 0], words[there, 7]
+    addr, present = kernel.words(vm + np.uint64(kernel.word), 1, kernel.word)
+    return int(np.count_nonzero(present & (addr[:, 0] == start)))
 
 
 def _list(kernel: VirtualMemory, head: int) -> list[int]:
