@@ -1,6 +1,7 @@
 """What follows from the tables of a 32-bit ARM kernel: layout, image, registers."""
 
 from ttbr.kernel.release import Release
+from ttbr.mmu.image import LPAE_SPLITS
 from ttbr.recover.assumed_registers import lpae_registers, short_registers
 from ttbr.recover.finding import Finding, certain, guess, likely
 from ttbr.recover.identified import Identified
@@ -11,8 +12,8 @@ G = 1 << 30
 PAGE_SIZE = 4096
 ADDRESS_BITS = 32
 _SECTION_SHARED = 1 << 16  # S, which only SMP kernels set
-# asm/pgtable-3level-hwdef.h: by VMSPLIT, T1SZ and where in swapper_pg_dir TTBR1 points.
-_LPAE_SPLITS = {3 * G: (2, 0x4000), 2 * G: (1, 16)}
+# asm/pgtable-3level-hwdef.h: TTBR1_SIZE, the T1SZ by VMSPLIT.
+_LPAE_T1SZ = {3 * G: 2, 2 * G: 1}
 
 
 def arm_facts(
@@ -75,8 +76,8 @@ def _registers(kernel: ArmKernel, release: Release | None) -> dict[str, int]:
     """
     if not kernel.lpae:
         return short_registers(kernel.swapper, bool(kernel.section & _SECTION_SHARED))
-    splits = kernel.page_offset in _LPAE_SPLITS and kernel.phys_offset <= kernel.page_offset
+    splits = kernel.page_offset in _LPAE_T1SZ and kernel.phys_offset <= kernel.page_offset
     if not splits or release is None or release.has("arm_ttbr0_pan"):
         return lpae_registers(kernel.swapper, kernel.swapper, 0)
-    t1sz, offset = _LPAE_SPLITS[kernel.page_offset]
-    return lpae_registers(kernel.swapper, kernel.swapper + offset, t1sz)
+    t1sz = _LPAE_T1SZ[kernel.page_offset]
+    return lpae_registers(kernel.swapper, kernel.swapper + LPAE_SPLITS[t1sz], t1sz)
